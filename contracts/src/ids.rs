@@ -1,0 +1,145 @@
+//! Identifiers and counters.
+//!
+//! Incident ids are `INC-` and 12 hexadecimal digits, bundle ids `CB-YYYY-MM-DD-NNNN` (NNNN is a
+//! minimum width). Counters travel as decimal strings, because canonical JSON numbers are doubles
+//! and lose integers above 2^53.
+
+use jiff::civil::Date;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A 64-bit counter (sequence numbers), on the wire a decimal string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^(0|[1-9][0-9]{0,19})$"))]
+pub struct Counter(pub u64);
+
+impl Counter {
+    /// The counter after this one; stays at the maximum, which 2^64 steps never reach.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Counter> for String {
+    fn from(counter: Counter) -> Self {
+        counter.0.to_string()
+    }
+}
+
+/// Text that is no identifier of the expected shape.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no {expected}")]
+pub struct IdError {
+    /// What was given.
+    pub text: String,
+    /// The shape that was expected.
+    pub expected: &'static str,
+}
+
+fn bad(text: &str, expected: &'static str) -> IdError {
+    IdError { text: text.chars().take(80).collect(), expected }
+}
+
+impl TryFrom<String> for Counter {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
+        let value = text.parse().ok().filter(|_| canonical);
+        value.map(Self).ok_or_else(|| bad(&text, "counter (a decimal string of an unsigned 64-bit number)"))
+    }
+}
+
+/// `INC-` and 12 lowercase hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^INC-[0-9a-f]{12}$"))]
+pub struct IncidentId(String);
+
+impl IncidentId {
+    /// From 48 bits of randomness, which the caller provides.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 6]) -> Self {
+        Self(format!("INC-{}", crate::canonical::hex(&bytes)))
+    }
+
+    /// The text of the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<IncidentId> for String {
+    fn from(id: IncidentId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for IncidentId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let digits = text.strip_prefix("INC-").unwrap_or("");
+        if digits.len() == 12 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(Self(text));
+        }
+        Err(bad(&text, "incident id (INC- and 12 lowercase hexadecimal digits)"))
+    }
+}
+
+/// `CB-YYYY-MM-DD-NNNN`: the day in UTC and the bundle's number on that day, from 1, at least four digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^CB-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{4,}$"))]
+pub struct BundleId {
+    /// The day, in UTC.
+    pub day: Date,
+    /// The number of the bundle on that day, from 1.
+    pub number: u64,
+}
+
+impl fmt::Display for BundleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CB-{}-{:04}", self.day, self.number)
+    }
+}
+
+impl From<BundleId> for String {
+    fn from(id: BundleId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for BundleId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for BundleId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let parse = || {
+            let (day, number) = text.strip_prefix("CB-")?.split_at_checked(10)?;
+            let id = Self { day: day.parse().ok()?, number: number.strip_prefix('-')?.parse().ok()? };
+            // One spelling only: what prints differently is refused.
+            (id.number > 0 && id.to_string() == text).then_some(id)
+        };
+        parse().ok_or_else(|| bad(text, "bundle id (CB-YYYY-MM-DD-NNNN)"))
+    }
+}
