@@ -4,7 +4,8 @@
 //! `mcp_public_key`, the check-in's `agent_public_key`). A key id is the SHA-256 of the raw public key.
 
 use crate::canonical::{hex, sha256_hex};
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding};
+use ed25519_dalek::pkcs8::spki::der::{pem::LineEnding, zeroize::Zeroizing};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 pub use ed25519_dalek::{SigningKey, VerifyingKey};
 
 /// A key that cannot be read or written.
@@ -46,8 +47,11 @@ pub fn public_from_hex(text: &str) -> Result<VerifyingKey, KeyError> {
     }
     let mut raw = [0u8; 32];
     for (byte, pair) in raw.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let digits = std::str::from_utf8(pair).map_err(|_| not_hex("not ASCII"))?;
-        *byte = u8::from_str_radix(digits, 16).map_err(|_| not_hex("a character is no hexadecimal digit"))?;
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = match (digit(pair[0]), digit(pair[1])) {
+            (Some(high), Some(low)) => high << 4 | low,
+            _ => return Err(not_hex("a character is no hexadecimal digit")),
+        };
     }
     VerifyingKey::from_bytes(&raw).map_err(|source| KeyError::NotAPoint { source })
 }
@@ -80,14 +84,17 @@ pub fn private_from_pem(pem: &str) -> Result<SigningKey, KeyError> {
 
 /// Writes a private key as PKCS#8 PEM; the text is wiped from memory when dropped.
 ///
+/// The public key is left out (RFC 5208 instead of RFC 5958): OpenSSL 3 reads only that form.
+///
 /// # Errors
 /// When the encoder refuses, which valid keys never cause.
 pub fn private_to_pem(key: &SigningKey) -> Result<impl AsRef<str> + use<>, KeyError> {
-    struct Pem(ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing<String>);
+    struct Pem(Zeroizing<String>);
     impl AsRef<str> for Pem {
         fn as_ref(&self) -> &str {
             &self.0
         }
     }
-    key.to_pkcs8_pem(LineEnding::LF).map(Pem).map_err(|source| KeyError::NotPkcs8 { source })
+    let bare = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+    bare.to_pkcs8_pem(LineEnding::LF).map(Pem).map_err(|source| KeyError::NotPkcs8 { source })
 }

@@ -3,6 +3,7 @@
 //! Each is bound to a site (and an appliance), to a span of time and to a sequence. [`Stamp::check`] is
 //! the one judge of that binding; whoever accepts something signed stores its sequence before using it.
 
+use crate::api::WindowsTarget;
 use crate::dsse::Signed;
 use crate::ids::{BundleId, Counter};
 use jiff::{SignedDuration, Timestamp};
@@ -106,6 +107,8 @@ impl Stamp {
 }
 
 /// Proof that the server speaks now: tells a quiet server from a silenced one.
+///
+/// It also carries the inventory: where an agent logs on is nothing to take from an unsigned field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Freshness {
     /// See [`crate::SCHEMA_VERSION`].
@@ -113,6 +116,8 @@ pub struct Freshness {
     /// Whom and when it is for.
     #[serde(flatten)]
     pub stamp: Stamp,
+    /// The site's Windows servers.
+    pub windows_targets: Vec<WindowsTarget>,
 }
 
 impl Signed for Freshness {

@@ -151,7 +151,8 @@ fn keys_survive_their_file_and_nonsense_is_named() {
     assert!(keys::private_from_pem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").is_err());
     let public = keys::public_to_hex(&key(3).verifying_key());
     assert_eq!(keys::public_from_hex(&public).unwrap(), key(3).verifying_key());
-    for wrong in ["", "zz", &public[..62], &format!("{}é", &public[..62]), &"z".repeat(64)] {
+    let sign = format!("+{}", &public[1..]);
+    for wrong in ["", "zz", &public[..62], &format!("{}é", &public[..62]), &"z".repeat(64), &sign] {
         assert!(keys::public_from_hex(wrong).is_err(), "{wrong:?}");
     }
 }

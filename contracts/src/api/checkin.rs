@@ -48,12 +48,12 @@ fn winrm_https() -> u16 {
     5986
 }
 
-/// What the server answers.
+/// What the server answers. The plain fields are for old clients; an agent acts on the stamp's payload alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckinReply {
     /// See [`crate::SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// The site's Windows servers.
+    /// The site's Windows servers, as in the payload.
     pub windows_targets: Vec<WindowsTarget>,
     /// The server's clock.
     pub server_time: Timestamp,
