@@ -1,0 +1,147 @@
+//! Every drift that can be caused, as one typed list.
+
+use serde::{Deserialize, Serialize};
+
+use crate::windows::firewall::{GpoBoolean, ProfileName};
+use crate::windows::ledger::{Actor, Change};
+use crate::windows::services::{Refusal, StartType, Status};
+use crate::windows::{Machine, State};
+
+/// A change to the machine from outside. In JSON the variant is the field `kind`; its fields stand beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Drift {
+    /// A profile is turned off locally.
+    FirewallProfileOff {
+        /// The profile.
+        profile: ProfileName,
+    },
+    /// A profile is turned on locally.
+    FirewallProfileOn {
+        /// The profile.
+        profile: ProfileName,
+    },
+    /// Somebody sets a profile locally to any of the three values.
+    FirewallProfileSet {
+        /// The profile.
+        profile: ProfileName,
+        /// The value, `NotConfigured` included.
+        enabled: GpoBoolean,
+    },
+    /// Group Policy sets a profile, or (`NotConfigured`) stops setting it.
+    FirewallPolicy {
+        /// The profile.
+        profile: ProfileName,
+        /// What policy says.
+        enabled: GpoBoolean,
+    },
+    /// A rule is enabled or disabled.
+    FirewallRule {
+        /// Its instance identifier, such as `WINRM-HTTPS-In-TCP`.
+        rule: String,
+        /// Whether it applies.
+        enabled: bool,
+    },
+    /// A service crashes or is stopped, whatever it thinks of that.
+    ServiceStopped {
+        /// Its short name.
+        service: String,
+    },
+    /// A service runs.
+    ServiceRunning {
+        /// Its short name.
+        service: String,
+    },
+    /// The start type of a service changes.
+    ServiceStartType {
+        /// Its short name.
+        service: String,
+        /// The new start type.
+        start_type: StartType,
+    },
+    /// A service fails to start from now on (or no longer does).
+    ServiceStartFails {
+        /// Its short name.
+        service: String,
+        /// Whether starts fail.
+        fails: bool,
+    },
+    /// The clock of the machine goes wrong.
+    ClockOffset {
+        /// Seconds ahead of true time; negative means behind.
+        seconds: i64,
+    },
+    /// WinRM answers every logon with 401 (or no longer does).
+    RefuseLogons {
+        /// Whether it refuses.
+        refuse: bool,
+    },
+}
+
+/// A drift names something that the machine does not have.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("this machine has no {what} named '{name}' (it has {known})")]
+pub struct UnknownObject {
+    what: &'static str,
+    name: String,
+    known: String,
+    /// The field of the request that names it.
+    pub(crate) field: &'static str,
+}
+
+impl Drift {
+    /// Brings the drift about. Whether the state changed: one that already holds changes nothing.
+    ///
+    /// # Errors
+    /// The service or rule does not exist.
+    pub fn apply(&self, machine: &Machine) -> Result<bool, UnknownObject> {
+        let (changes, result) = machine.edit(&Actor::drift(), |state| match self.change(state) {
+            Ok(change) => (change.into_iter().collect(), Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        });
+        result.map(|()| changes > 0)
+    }
+
+    fn change(&self, state: &mut State) -> Result<Option<Change>, UnknownObject> {
+        Ok(match self {
+            Self::FirewallProfileOff { profile } => state.firewall.set_local(*profile, GpoBoolean::False),
+            Self::FirewallProfileOn { profile } => state.firewall.set_local(*profile, GpoBoolean::True),
+            Self::FirewallProfileSet { profile, enabled } => state.firewall.set_local(*profile, *enabled),
+            Self::FirewallPolicy { profile, enabled } => state.firewall.set_policy(*profile, *enabled),
+            Self::FirewallRule { rule, enabled } => match state.firewall.set_rule(rule, *enabled) {
+                Some(change) => change,
+                None => return Err(unknown_rule(state, rule)),
+            },
+            Self::ServiceStopped { service } => {
+                let result = state.services.set_status(service, Status::Stopped);
+                known_service(state, service, result)?
+            }
+            Self::ServiceRunning { service } => {
+                let result = state.services.set_status(service, Status::Running);
+                known_service(state, service, result)?
+            }
+            Self::ServiceStartType { service, start_type } => {
+                let result = state.services.set_start_type(service, *start_type);
+                known_service(state, service, result)?
+            }
+            Self::ServiceStartFails { service, fails } => {
+                let result = state.services.set_start_fails(service, *fails);
+                known_service(state, service, result)?
+            }
+            Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
+            Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
+        })
+    }
+}
+
+fn known_service<T>(state: &State, name: &str, result: Result<T, Refusal>) -> Result<T, UnknownObject> {
+    result.map_err(|_| {
+        let names: Vec<&str> = state.services.all().iter().map(|s| s.name.as_str()).collect();
+        UnknownObject { what: "service", name: name.to_owned(), known: names.join(", "), field: "service" }
+    })
+}
+
+fn unknown_rule(state: &State, name: &str) -> UnknownObject {
+    let names: Vec<&str> = state.firewall.rules.iter().map(|r| r.instance_id.as_str()).collect();
+    UnknownObject { what: "firewall rule", name: name.to_owned(), known: names.join(", "), field: "rule" }
+}

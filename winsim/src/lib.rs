@@ -1,0 +1,21 @@
+//! A simulated Windows server that speaks WS-Management.
+//!
+//! [`Server`] listens for WinRM over TLS and for a drift interface on loopback. Behind them is a [`windows::Machine`]: a
+//! typed state with a ledger of its changes. Scripts that come in over WinRM run in an interpreter for the subset of
+//! PowerShell listed in SUBSET.md, whatever they are called and whatever they say.
+
+mod clock;
+mod drift;
+mod powershell;
+mod process;
+pub mod profiles;
+mod server;
+mod tls;
+pub mod windows;
+mod wsman;
+
+pub use drift::Drift;
+pub use profiles::Profile;
+pub use server::{Server, ServerConfig, StartError};
+pub use tls::{Identity, TlsError};
+pub use wsman::{Account, MAX_ENVELOPE};

@@ -1,0 +1,73 @@
+//! The cmdlets, one file a family, and the table by which they are found.
+
+mod cim;
+mod json;
+mod net_firewall;
+mod objects;
+mod output;
+mod registry;
+mod service;
+
+use super::binding::Bound;
+use super::error::Run;
+use super::interpreter::Interpreter;
+use super::pipeline::Sink;
+use super::value::{Value, same_name};
+
+/// A cmdlet: its names, its parameters and what it does.
+#[derive(Debug)]
+pub(crate) struct Cmdlet {
+    pub(crate) name: &'static str,
+    /// The .NET class, which is part of error identifiers.
+    pub(crate) class: &'static str,
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) action: Action,
+}
+
+/// One parameter.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) switch: bool,
+    pub(crate) position: Option<u8>,
+}
+
+/// What a cmdlet does: once with all its input (none when it stands first in its pipeline), or for each value of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Action {
+    Whole(Body<Option<Vec<Value>>>),
+    Each(Body<Value>),
+}
+
+/// The function behind a cmdlet, for this kind of input.
+type Body<Input> = fn(&mut Interpreter, &Bound, Input, &mut dyn Sink) -> Run<()>;
+
+/// A parameter that takes a value, by name only.
+const fn named(name: &'static str) -> Parameter {
+    Parameter { name, aliases: &[], switch: false, position: None }
+}
+
+/// A parameter that takes a value, by name or position.
+const fn positional(name: &'static str, position: u8) -> Parameter {
+    Parameter { name, aliases: &[], switch: false, position: Some(position) }
+}
+
+const fn switch(name: &'static str) -> Parameter {
+    Parameter { name, aliases: &[], switch: true, position: None }
+}
+
+const FAMILIES: [&[Cmdlet]; 7] = [
+    cim::CMDLETS,
+    json::CMDLETS,
+    net_firewall::CMDLETS,
+    objects::CMDLETS,
+    output::CMDLETS,
+    registry::CMDLETS,
+    service::CMDLETS,
+];
+
+/// The cmdlet of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Cmdlet> {
+    FAMILIES.into_iter().flatten().find(|c| same_name(c.name, name))
+}

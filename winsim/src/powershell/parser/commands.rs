@@ -1,0 +1,152 @@
+//! Command calls: a name and its arguments, in which bare words are text.
+
+use super::super::ast::{Arg, Command, CommandName, Expr, ExprKind};
+use super::super::lexer::{SyntaxError, is_dash, is_double_quote, is_single_quote};
+use super::{Parsed, Parser};
+
+impl Parser {
+    /// A command with its arguments.
+    pub(super) fn command(&mut self) -> Parsed<Command> {
+        let pos = self.lexer.pos();
+        let name = match self.lexer.peek() {
+            Some('&') => {
+                self.lexer.bump();
+                self.skip()?;
+                if self.at_expression() {
+                    CommandName::Invoke(self.primary_with_members()?)
+                } else {
+                    CommandName::Name(self.bareword()?)
+                }
+            }
+            Some('.') if self.lexer.peek_at(1).is_some_and(|c| c.is_whitespace() || c == '$' || c == '{') => {
+                return Err(SyntaxError::unsupported(pos, "Dot sourcing"));
+            }
+            _ => CommandName::Name(self.bareword()?),
+        };
+        let mut args = Vec::new();
+        loop {
+            self.skip()?;
+            match self.lexer.peek() {
+                None | Some('\n' | ';' | '|' | ')' | '}' | '&') => break,
+                Some(_) => args.push(self.argument()?),
+            }
+        }
+        Ok(Command { pos, name, args })
+    }
+
+    fn argument(&mut self) -> Parsed<Arg> {
+        let next = self.lexer.peek_at(1);
+        match self.lexer.peek() {
+            Some(c) if is_dash(c) && next.is_some_and(|n| n.is_alphabetic() || n == '_') => {
+                self.lexer.bump();
+                let name = self.lexer.read_word();
+                let value = if self.lexer.eat(':') {
+                    self.skip()?;
+                    Some(self.argument_value()?)
+                } else {
+                    None
+                };
+                Ok(Arg::Parameter { name, value })
+            }
+            Some('@') if next.is_some_and(|n| n.is_alphabetic() || n == '_') => {
+                let pos = self.lexer.pos();
+                self.lexer.bump();
+                Ok(Arg::Splat(self.variable(pos)?))
+            }
+            Some('>' | '<') => Err(SyntaxError::unsupported(self.lexer.pos(), "Redirection")),
+            Some('1'..='6' | '*') if next == Some('>') => {
+                Err(SyntaxError::unsupported(self.lexer.pos(), "Redirection"))
+            }
+            _ => Ok(Arg::Value(self.argument_value()?)),
+        }
+    }
+
+    /// One argument, or several joined by commas.
+    fn argument_value(&mut self) -> Parsed<Expr> {
+        let first = self.single_argument()?;
+        let pos = first.pos;
+        let mut items = vec![first];
+        loop {
+            let before = self.lexer.pos();
+            self.skip()?;
+            if !self.lexer.eat(',') {
+                self.lexer.rewind(before);
+                break;
+            }
+            self.skip_lines()?;
+            items.push(self.single_argument()?);
+        }
+        Ok(match items.len() {
+            1 => items.swap_remove(0),
+            _ => Expr { pos, kind: ExprKind::List(items) },
+        })
+    }
+
+    fn single_argument(&mut self) -> Parsed<Expr> {
+        let next = self.lexer.peek_at(1);
+        let expression = match self.lexer.peek() {
+            Some('$' | '(' | '{') => true,
+            Some('@') => matches!(next, Some('(' | '{' | '\'' | '"')),
+            Some(c) => is_single_quote(c) || is_double_quote(c),
+            None => false,
+        };
+        if !expression {
+            return self.bareword_expression();
+        }
+        let value = self.nested(Self::primary_with_members)?;
+        match self.lexer.peek() {
+            Some(c) if !c.is_whitespace() && !matches!(c, ',' | ';' | '|' | ')' | '}' | '&') => {
+                Err(SyntaxError::unsupported(self.lexer.pos(), "An argument that joins an expression and a bare word"))
+            }
+            _ => Ok(value),
+        }
+    }
+
+    /// A bare word as a value: a number if it reads as one, else text.
+    pub(super) fn bareword_expression(&mut self) -> Parsed<Expr> {
+        let pos = self.lexer.pos();
+        let word = self.bareword()?;
+        let number =
+            if word.starts_with(|c: char| c.is_ascii_digit() || c == '-') { word.parse::<i64>().ok() } else { None };
+        let kind = match number {
+            Some(n) => ExprKind::Int(n),
+            None => match word.parse::<f64>() {
+                Ok(n) if word.starts_with(|c: char| c.is_ascii_digit()) => ExprKind::Double(n),
+                _ => ExprKind::Str(word),
+            },
+        };
+        Ok(Expr { pos, kind })
+    }
+
+    /// Text up to a blank or a character that ends a word.
+    pub(super) fn bareword(&mut self) -> Parsed<String> {
+        let mut word = String::new();
+        while let Some(c) = self.lexer.peek() {
+            match c {
+                ';' | '|' | '(' | ')' | '{' | '}' | ',' | '&' | '<' | '>' => break,
+                c if c.is_whitespace() => break,
+                '$' => {
+                    return Err(SyntaxError::unsupported(
+                        self.lexer.pos(),
+                        "A variable inside a bare word (quote the argument)",
+                    ));
+                }
+                c if is_single_quote(c) || is_double_quote(c) => {
+                    return Err(SyntaxError::unsupported(self.lexer.pos(), "A quote inside a bare word"));
+                }
+                '`' => {
+                    self.lexer.bump();
+                    word.push_str(&self.lexer.read_escape());
+                }
+                c => {
+                    word.push(c);
+                    self.lexer.bump();
+                }
+            }
+        }
+        if word.is_empty() {
+            return Err(self.unexpected());
+        }
+        Ok(word)
+    }
+}

@@ -1,0 +1,121 @@
+//! The machines that can be simulated, each in a healthy state: a domain controller and a member server.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::windows::State;
+use crate::windows::computer::{Computer, DomainRole};
+use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
+use crate::windows::services::{Service, Services, StartType, Status};
+
+/// What kind of server is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// A member server: no directory, no DNS server.
+    Member,
+    /// A domain controller that also serves DNS.
+    Dc,
+}
+
+impl Profile {
+    /// The healthy state of such a server under the name `hostname`.
+    #[must_use]
+    pub fn state(self, hostname: &str) -> State {
+        State {
+            computer: Computer {
+                name: hostname.to_uppercase(),
+                domain: "clinic.example".to_owned(),
+                domain_role: match self {
+                    Self::Member => DomainRole::MemberServer,
+                    Self::Dc => DomainRole::PrimaryDomainController,
+                },
+                clock_offset_seconds: 0,
+                os_caption: "Microsoft Windows Server 2022 Standard".to_owned(),
+                os_version: "10.0.20348".to_owned(),
+            },
+            firewall: Firewall::healthy(self.rules()),
+            services: Services::new(self.services()),
+            refuse_logons: false,
+        }
+    }
+
+    fn services(self) -> Vec<Service> {
+        use StartType::{Automatic, Disabled, Manual};
+        use Status::{Running, Stopped};
+        let mut list = vec![
+            service("BFE", "Base Filtering Engine", Running, Automatic, &["RpcSs"]),
+            service("Dnscache", "DNS Client", Running, Automatic, &[]),
+            service("EventLog", "Windows Event Log", Running, Automatic, &[]),
+            service("LanmanServer", "Server", Running, Automatic, &[]),
+            service("LanmanWorkstation", "Workstation", Running, Automatic, &[]),
+            service("MpsSvc", "Windows Defender Firewall", Running, Automatic, &["BFE"]),
+            service("Netlogon", "Netlogon", Running, Automatic, &["LanmanWorkstation"]),
+            service("RemoteRegistry", "Remote Registry", Stopped, Disabled, &["RpcSs"]),
+            service("RpcSs", "Remote Procedure Call (RPC)", Running, Automatic, &[]),
+            service("Schedule", "Task Scheduler", Running, Automatic, &["RpcSs", "EventLog"]),
+            service("Spooler", "Print Spooler", Running, Automatic, &["RpcSs"]),
+            service("VSS", "Volume Shadow Copy", Stopped, Manual, &["RpcSs"]),
+            service("W32Time", "Windows Time", Running, Automatic, &[]),
+            service("WinDefend", "Microsoft Defender Antivirus Service", Running, Automatic, &["RpcSs"]),
+            service("WinRM", "Windows Remote Management (WS-Management)", Running, Automatic, &["RpcSs"]),
+        ];
+        if self == Self::Dc {
+            list.push(service("DNS", "DNS Server", Running, Automatic, &["RpcSs"]));
+            list.push(service("Kdc", "Kerberos Key Distribution Center", Running, Automatic, &["RpcSs"]));
+            list.push(service("NTDS", "Active Directory Domain Services", Running, Automatic, &["RpcSs"]));
+        }
+        list.sort_by_key(|s| s.name.to_lowercase());
+        list
+    }
+
+    fn rules(self) -> Vec<Rule> {
+        use ProfileName::{Domain, Private, Public};
+        let mut rules = vec![
+            rule("CoreNet-DHCP-In", "Core Networking - DHCP (DHCP-In)", true, &[], "UDP", "68"),
+            rule("FPS-SMB-In-TCP", "File and Printer Sharing (SMB-In)", true, &[Domain], "TCP", "445"),
+            rule("RemoteDesktop-UserMode-In-TCP", "Remote Desktop - User Mode (TCP-In)", false, &[], "TCP", "3389"),
+            rule("WINRM-HTTP-In-TCP", "Windows Remote Management (HTTP-In)", true, &[Domain, Private], "TCP", "5985"),
+            rule("WINRM-HTTP-In-TCP-PUBLIC", "Windows Remote Management (HTTP-In)", true, &[Public], "TCP", "5985"),
+            rule("WINRM-HTTPS-In-TCP", "Windows Remote Management (HTTPS-In)", true, &[], "TCP", "5986"),
+        ];
+        if self == Self::Dc {
+            rules.push(rule("DNSSrv-DNS-TCP-In", "DNS (TCP, Incoming)", true, &[], "TCP", "53"));
+            rules.push(rule(
+                "ADDS-LDAP-TCP-In",
+                "Active Directory Domain Controller - LDAP (TCP-In)",
+                true,
+                &[],
+                "TCP",
+                "389",
+            ));
+        }
+        rules
+    }
+}
+
+fn service(name: &str, display_name: &str, status: Status, start_type: StartType, depends_on: &[&str]) -> Service {
+    Service {
+        name: name.to_owned(),
+        display_name: display_name.to_owned(),
+        status,
+        start_type,
+        depends_on: depends_on.iter().map(|d| (*d).to_owned()).collect(),
+        // The core of Windows refuses a stop: RPC, the firewall and its engine, the directory's log.
+        accepts_stop: !["RpcSs", "MpsSvc", "BFE", "EventLog", "WinDefend", "Schedule"].contains(&name),
+        start_fails: false,
+    }
+}
+
+fn rule(id: &str, display_name: &str, enabled: bool, profiles: &[ProfileName], protocol: &str, port: &str) -> Rule {
+    Rule {
+        instance_id: id.to_owned(),
+        display_name: display_name.to_owned(),
+        enabled,
+        direction: Direction::Inbound,
+        allow: true,
+        profiles: profiles.to_vec(),
+        protocol: protocol.to_owned(),
+        local_ports: vec![port.to_owned()],
+    }
+}

@@ -1,0 +1,120 @@
+//! The state of the simulated server, one file a subsystem, behind one lock.
+//!
+//! Cmdlets and the drift interface both go through [`Machine`]; whatever they change is recorded in the ledger in the
+//! same critical section, so that state and ledger never disagree. Nothing here knows PowerShell or WS-Management.
+
+pub mod computer;
+pub mod firewall;
+pub mod ledger;
+pub mod services;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::clock::Clock;
+use computer::Computer;
+use firewall::{Firewall, ProfileName};
+use ledger::{Actor, Change, Entry, Ledger, Subsystem};
+use services::{Services, Status};
+
+/// What the machine is at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct State {
+    /// Name, role, clock.
+    pub computer: Computer,
+    /// Windows Firewall.
+    pub firewall: Firewall,
+    /// The services.
+    pub services: Services,
+    /// A fault of the simulation: WinRM answers every logon with 401.
+    pub refuse_logons: bool,
+}
+
+impl State {
+    /// Whether the firewall lets a new connection to WinRM in. Servers of a domain are on a network of the Domain profile.
+    #[must_use]
+    pub fn admits_winrm(&self) -> bool {
+        let running = self.services.get("MpsSvc").is_some_and(|s| s.status == Status::Running);
+        !running
+            || self.firewall.admits(ProfileName::Domain, "5985")
+            || self.firewall.admits(ProfileName::Domain, "5986")
+    }
+
+    pub(crate) fn set_refuse_logons(&mut self, to: bool) -> Option<Change> {
+        let from = std::mem::replace(&mut self.refuse_logons, to);
+        (from != to).then(|| Change {
+            subsystem: Subsystem::Winrm,
+            object: "logons".to_owned(),
+            property: "refused",
+            from: from.to_string(),
+            to: to.to_string(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    ledger: Ledger,
+}
+
+/// The simulated machine: its state and the ledger of its changes.
+#[derive(Debug)]
+pub struct Machine {
+    inner: Mutex<Inner>,
+    clock: Clock,
+}
+
+impl Machine {
+    /// A machine in the given state, with an empty ledger.
+    #[must_use]
+    pub fn new(state: State, clock: Clock) -> Self {
+        Self { inner: Mutex::new(Inner { state, ledger: Ledger::default() }), clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    /// A copy of the ledger.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<Entry> {
+        self.lock().ledger.entries().to_vec()
+    }
+
+    /// Reads something off the state.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.lock().state)
+    }
+
+    /// Changes the state; `edit` returns what it changed beside its own result, and all of that is recorded.
+    pub(crate) fn edit<T>(&self, actor: &Actor, edit: impl FnOnce(&mut State) -> (Vec<Change>, T)) -> (usize, T) {
+        let mut inner = self.lock();
+        let (changes, result) = edit(&mut inner.state);
+        let count = changes.len();
+        let now = self.clock.now();
+        for change in changes {
+            tracing::info!(
+                subsystem = ?change.subsystem, object = %change.object, property = change.property,
+                from = %change.from, to = %change.to, source = ?actor.source, "state changed"
+            );
+            inner.ledger.append(now, actor, change);
+        }
+        (count, result)
+    }
+
+    /// The time that the machine's own clock shows.
+    pub(crate) fn clock_time(&self) -> Timestamp {
+        let offset = self.read(|s| s.computer.clock_offset_seconds);
+        let now = self.clock.now();
+        now.checked_add(SignedDuration::from_secs(offset)).unwrap_or(now)
+    }
+}
