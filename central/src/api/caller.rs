@@ -1,0 +1,60 @@
+//! The appliance that calls: named by its certificate, and known to the store.
+
+use super::Context;
+use super::refusal::Refusal;
+use crate::fleet::Appliance;
+use crate::pki::CallerError;
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// What the connection's client certificate says; the listener puts it beside every request.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer(pub(crate) Result<Appliance, CallerError>);
+
+/// The appliance that the certificate names, whether or not the store knows it.
+#[derive(Debug)]
+pub(super) struct Certified(pub(super) Appliance);
+
+impl<S: Send + Sync> FromRequestParts<S> for Certified {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let peer = parts.extensions.get::<Peer>().map_or(Err(CallerError::NoUri), |peer| peer.0.clone());
+        peer.map(Self).map_err(|error| Refusal::new(StatusCode::FORBIDDEN, "no_identity", error.to_string()))
+    }
+}
+
+/// An appliance of the fleet.
+#[derive(Debug)]
+pub(super) struct Caller(Appliance);
+
+impl Deref for Caller {
+    type Target = Appliance;
+
+    fn deref(&self) -> &Appliance {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Arc<Context>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
+        let Certified(who) = Certified::from_request_parts(parts, context).await?;
+        if context.store.knows(&who).await? {
+            return Ok(Self(who));
+        }
+        let message = format!("appliance {who} was never issued here: issue it with `msp-central issue`");
+        Err(Refusal::new(StatusCode::FORBIDDEN, "unknown_appliance", message))
+    }
+}
+
+impl Caller {
+    /// Refuses a site other than the caller's own; `field` is where it was named.
+    pub(super) fn must_be_of(&self, site: &str, field: &str) -> Result<(), Refusal> {
+        if self.site == site { Ok(()) } else { Err(Refusal::not_yours("wrong_site", field, site, &self.site)) }
+    }
+}

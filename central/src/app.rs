@@ -1,0 +1,134 @@
+//! The server: the only file that knows every part, and wires them.
+//!
+//! Order matters. The lock comes first, so that a second server touches nothing; the ready line comes
+//! when both listeners are bound; on the stop signal the listeners end before the database is closed.
+
+use crate::api::{self, Context};
+use crate::directory::Directory;
+use crate::listen::{self, Door, Limits};
+use crate::people;
+use crate::pki;
+use crate::signing::Signer;
+use crate::store::Store;
+use anyhow::Context as _;
+use serde::Serialize;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// How long closing the database may take.
+const CLOSE: Duration = Duration::from_millis(300);
+
+/// A listener that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    /// People's pages would be open to the network.
+    #[error(
+        "the people's pages have no login yet, so they listen on loopback only, and {address} is not (use --people 127.0.0.1:8444)"
+    )]
+    NotLoopback {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The system refused.
+    #[error("cannot listen on {address} (is the port taken? port 0 takes a free one)")]
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) agents: SocketAddr,
+    pub(crate) people: SocketAddr,
+    pub(crate) exit_with_stdin: bool,
+    pub(crate) limits: Limits,
+    pub(crate) request_timeout: Duration,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    agents: SocketAddr,
+    people: SocketAddr,
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let failed = |source| ListenError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Serves until SIGTERM, SIGINT or, when asked for, the end of standard input.
+pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
+    if !options.people.ip().is_loopback() {
+        return Err(ListenError::NotLoopback { address: options.people }.into());
+    }
+    directory.require()?;
+    let _lock = directory.lock()?;
+    let tls = TlsAcceptor::from(Arc::new(pki::server_config(directory)?));
+    let signer = Signer::load(directory)?;
+    let store = Store::open(&directory.database()).await?;
+    let (agents_listener, agents) = bind(options.agents).await?;
+    let (people_listener, people) = bind(options.people).await?;
+    // Listened for before the ready line: who reads it may send a signal at once.
+    let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
+
+    let context = Arc::new(Context { store: store.clone(), signer, request_timeout: options.request_timeout });
+    let agents_served =
+        listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
+    let people_served =
+        listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop);
+    let ready = serde_json::to_string(&Ready { ready: true, agents, people })?;
+    writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
+    tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
+
+    tokio::join!(agents_served, people_served);
+    if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
+        tracing::warn!("the database was still busy at the end; what was answered is stored");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A token that is cancelled when the server is to stop.
+fn stop_signal(exit_with_stdin: bool) -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let signalled = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("asked to stop by a signal");
+        signalled.cancel();
+    });
+    if exit_with_stdin {
+        let ended = stop.clone();
+        // A thread of its own: a blocked read must not hold the runtime's end.
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+            let mut buffer = [0_u8; 256];
+            let mut stdin = std::io::stdin().lock();
+            loop {
+                match stdin.read(&mut buffer) {
+                    Ok(0) => break,
+                    Err(error) if error.kind() != std::io::ErrorKind::Interrupted => break,
+                    _ => {}
+                }
+            }
+            ended.cancel();
+        })?;
+    }
+    Ok(stop)
+}

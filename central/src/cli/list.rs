@@ -1,0 +1,241 @@
+//! `list`: what was reported, from the same database that the server writes.
+
+use super::{Dir, print_json, table};
+use crate::store::Store;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::io::Write;
+
+const EXAMPLE: &str = "\
+Example:
+  msp-central list incidents --dir /var/lib/msp-central --site clinic-a
+  msp-central list evidence  --dir /var/lib/msp-central --json
+
+With --json: sites is {sites, appliances}; evidence is {chains, bundles, suspicious}; the others are a list of
+the records as they were reported, with appliance and received_at.";
+
+/// What to list.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum What {
+    /// Sites and appliances, with their last contact
+    Sites,
+    /// Incidents, open ones first
+    Incidents,
+    /// What was carried out or refused
+    Executions,
+    /// Evidence: chains, bundles, and what contradicted a chain
+    Evidence,
+    /// Tickets for people
+    Escalations,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Arguments {
+    /// What to list
+    #[arg(value_enum)]
+    what: What,
+    #[command(flatten)]
+    dir: Dir,
+    /// Of this site only
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+    /// Show at most this many records, the newest
+    #[arg(long, value_name = "N", default_value_t = u32::MAX, hide_default_value = true)]
+    limit: u32,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let store = arguments.dir.store().await?;
+    if let Some(site) = &arguments.site {
+        super::Site { site: site.clone() }.registered(&store).await?;
+    }
+    let listing =
+        Listing { store: &store, site: arguments.site.as_deref(), limit: arguments.limit, json: arguments.json };
+    match arguments.what {
+        What::Sites => listing.sites(out).await?,
+        What::Incidents => listing.incidents(out).await?,
+        What::Executions => listing.executions(out).await?,
+        What::Evidence => listing.evidence(out).await?,
+        What::Escalations => listing.escalations(out).await?,
+    }
+    store.close().await;
+    Ok(())
+}
+
+struct Listing<'a> {
+    store: &'a Store,
+    site: Option<&'a str>,
+    limit: u32,
+    json: bool,
+}
+
+impl Listing<'_> {
+    async fn sites(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let (sites, appliances) = (self.store.sites(self.site).await?, self.store.appliances(self.site).await?);
+        if self.json {
+            return print_json(out, &serde_json::json!({ "sites": sites, "appliances": appliances }));
+        }
+        let rows: Vec<Vec<String>> = appliances
+            .into_iter()
+            .map(|row| {
+                let (name, version) = row.checkin.map(|c| (c.hostname, c.agent_version)).unwrap_or_default();
+                let contact = row.last_contact.unwrap_or_else(|| "never".to_owned());
+                vec![row.site_id, row.appliance, contact, name, version]
+            })
+            .collect();
+        table::print(
+            out,
+            &["Site", "Appliance", "Last contact", "Host name", "Agent"],
+            &rows,
+            "No appliance yet: `msp-central issue` registers one.",
+        )
+    }
+
+    async fn incidents(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let incidents = self.store.incidents(self.site, self.limit).await?;
+        if self.json {
+            return print_json(out, &incidents);
+        }
+        let rows: Vec<Vec<String>> = incidents
+            .into_iter()
+            .map(|row| {
+                let state = if row.resolution.is_some() { "resolved" } else { "open" };
+                let incident = row.incident;
+                vec![
+                    state.to_owned(),
+                    incident.incident_id.to_string(),
+                    incident.severity.as_str().to_owned(),
+                    incident.incident_type,
+                    format!("{} ({})", incident.host_name, incident.host_id),
+                    format!("{}/{}", incident.site_id, row.appliance),
+                    format!("{:.0}", incident.created_at),
+                ]
+            })
+            .collect();
+        let heads = ["State", "Incident", "Severity", "Check", "Machine", "Reported by", "First seen"];
+        table::print(out, &heads, &rows, "No incident was reported.")
+    }
+
+    async fn executions(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let executions = self.store.executions(self.site, self.limit).await?;
+        if self.json {
+            return print_json(out, &executions);
+        }
+        let rows: Vec<Vec<String>> = executions
+            .into_iter()
+            .map(|row| {
+                let execution = row.execution;
+                vec![
+                    execution.detail.to_string(),
+                    execution.runbook_id.unwrap_or_default(),
+                    execution.rule_id.unwrap_or_default(),
+                    execution.host_id,
+                    format!("{}/{}", execution.site_id, row.appliance),
+                    format!("{:.0}", execution.started_at),
+                    execution.evidence_id.to_string(),
+                ]
+            })
+            .collect();
+        let heads = ["Outcome", "Runbook", "Rule", "Machine", "Reported by", "Began", "Evidence"];
+        table::print(out, &heads, &rows, "Nothing was carried out yet.")
+    }
+
+    async fn evidence(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let chains = self.store.chains(self.site).await?;
+        let bundles = self.store.bundles(self.site, self.limit).await?;
+        let suspicious = self.store.suspicious(self.site, self.limit).await?;
+        if self.json {
+            #[derive(Serialize)]
+            struct Evidence<C, B, S> {
+                chains: C,
+                bundles: B,
+                suspicious: S,
+            }
+            return print_json(out, &Evidence { chains, bundles, suspicious });
+        }
+        let rows: Vec<Vec<String>> = chains
+            .into_iter()
+            .map(|row| {
+                let numbers = [row.bundles, row.head_sequence, row.gaps, row.forks, row.broken];
+                std::iter::once(format!("{}/{}", row.site_id, row.appliance))
+                    .chain(numbers.iter().map(i64::to_string))
+                    .collect()
+            })
+            .collect();
+        table::print(
+            out,
+            &["Appliance", "Bundles", "Head", "Gaps", "Forks", "Broken links"],
+            &rows,
+            "No appliance yet.",
+        )?;
+        let rows: Vec<Vec<String>> = suspicious
+            .into_iter()
+            .map(|row| {
+                vec![
+                    row.reason,
+                    row.bundle_id,
+                    format!("{}/{}", row.site_id, row.appliance),
+                    row.explanation,
+                    row.received_at,
+                ]
+            })
+            .collect();
+        table::print(
+            out,
+            &["Suspicious", "Bundle", "Appliance", "What contradicts", "Received"],
+            &rows,
+            "Nothing contradicts a chain.",
+        )?;
+        let rows: Vec<Vec<String>> = bundles
+            .into_iter()
+            .map(|row| {
+                let check = row.bundle.map(|bundle| bundle.check).unwrap_or_default();
+                vec![
+                    row.sequence.to_string(),
+                    row.bundle_id,
+                    format!("{}/{}", row.site_id, row.appliance),
+                    check,
+                    row.received_at,
+                ]
+            })
+            .collect();
+        table::print(
+            out,
+            &["Place", "Bundle", "Appliance", "Check", "Received"],
+            &rows,
+            "No evidence was received yet.",
+        )
+    }
+
+    async fn escalations(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let escalations = self.store.escalations(self.site, self.limit).await?;
+        if self.json {
+            return print_json(out, &escalations);
+        }
+        let rows: Vec<Vec<String>> = escalations
+            .into_iter()
+            .map(|row| {
+                let ticket = row.escalation;
+                vec![
+                    ticket.urgency.as_str().to_owned(),
+                    ticket.ticket_id,
+                    ticket.summary,
+                    format!("{} ({})", ticket.host_name, ticket.host_id),
+                    format!("{}/{}", ticket.site_id, row.appliance),
+                    format!("{:.0}", ticket.created_at),
+                ]
+            })
+            .collect();
+        table::print(
+            out,
+            &["Urgency", "Ticket", "Summary", "Machine", "Raised by", "Raised"],
+            &rows,
+            "No ticket was raised.",
+        )
+    }
+}

@@ -1,0 +1,58 @@
+//! `serve`: the server, until it is told to stop.
+
+use super::Dir;
+use crate::app::{self, Options};
+use crate::listen::Limits;
+use clap::Args;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const EXAMPLE: &str = "\
+Example:
+  msp-central serve --dir /var/lib/msp-central --listen 0.0.0.0:8443 --people 127.0.0.1:8444
+
+When both listeners are bound, one line of JSON is printed:
+  {\"ready\":true,\"agents\":\"0.0.0.0:8443\",\"people\":\"127.0.0.1:8444\"}
+Port 0 takes a free port, which that line tells. SIGTERM and SIGINT stop the server within a second; calls
+under way may end. The people's page (http://127.0.0.1:8444/) has no login yet and listens on loopback only.";
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    dir: Dir,
+    /// Where agents connect: HTTPS with client certificates
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Where people look, over HTTP: loopback only
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8444")]
+    people: SocketAddr,
+    /// Stop when standard input ends: for a parent that must not leave servers behind
+    #[arg(long)]
+    exit_with_stdin: bool,
+    /// Connections at the same time on each listener; further ones wait
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
+    max_connections: u16,
+    /// Seconds that one call may take, with the arrival of its body
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    request_timeout: u16,
+    /// Seconds for a TLS handshake, for the head of a request, and between two requests
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    idle_timeout: u16,
+}
+
+pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let options = Options {
+        agents: arguments.listen,
+        people: arguments.people,
+        exit_with_stdin: arguments.exit_with_stdin,
+        limits: Limits {
+            connections: usize::from(arguments.max_connections),
+            head: Duration::from_secs(u64::from(arguments.idle_timeout)),
+        },
+        request_timeout: Duration::from_secs(u64::from(arguments.request_timeout)),
+    };
+    app::serve(&arguments.dir.directory(), &options, out).await
+}

@@ -1,0 +1,143 @@
+//! What Central Command keeps: one SQLite database.
+//!
+//! Writes go through one connection and begin with BEGIN IMMEDIATE, so that no transaction fails half
+//! way because another one wrote first; reads have connections of their own that cannot write. WAL with
+//! synchronous FULL: what was answered is on the disk. Another process (the command line beside a
+//! running server) is waited for at most [`BUSY_TIMEOUT`].
+
+mod appliances;
+mod chain;
+mod escalations;
+mod evidence;
+mod executions;
+mod health;
+mod incidents;
+mod once;
+mod rules;
+mod sites;
+mod stamps;
+mod targets;
+
+pub(crate) use appliances::KeyMismatch;
+pub(crate) use chain::{Link, Verdict};
+pub(crate) use evidence::{BundleRow, ChainState, NewEvidence, SuspiciousRow};
+pub(crate) use incidents::Resolved;
+pub(crate) use once::Once;
+pub(crate) use stamps::StampKind;
+
+use jiff::Timestamp;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, Transaction};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+
+/// How long a write waits for another process to finish its own.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a call waits for a connection before it is told to come again.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many reads run at the same time.
+const READERS: u32 = 4;
+
+/// The database did not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// It cannot be opened.
+    #[error("cannot open the database {} (was it made by `msp-central init`, and may this user write it?)", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Its tables cannot be brought up to date.
+    #[error("cannot bring the tables of {} up to date (is it a newer msp-central's database, or another program's?)", path.display())]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        #[source]
+        source: MigrateError,
+    },
+    /// A statement failed.
+    #[error("the database failed while {doing}")]
+    Query {
+        /// What was being done.
+        doing: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// What was stored cannot be read back.
+    #[error("the database holds {what} that cannot be read")]
+    Unreadable {
+        /// What it was taken for, with its article.
+        what: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value does not fit the column it is meant for.
+    #[error("{what} cannot be written as JSON")]
+    Unwritable {
+        /// What it is.
+        what: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Names what was being done when a statement failed.
+fn during(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| StoreError::Query { doing, source }
+}
+
+fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Unwritable { what, source })
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Unreadable { what, source })
+}
+
+/// A time as it is stored.
+fn text(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// The database, open.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database at `path`, which must exist, and brings its tables up to date. An empty file is
+    /// an empty database.
+    pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let open = |source| StoreError::Open { path: path.to_owned(), source };
+        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
+        MIGRATIONS.run(&writer).await.map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
+        let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(open)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Begins a transaction that may write.
+    async fn write(&self, doing: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(during(doing))
+    }
+
+    /// Closes every connection; what was written is then in the one file.
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

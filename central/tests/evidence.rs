@@ -1,0 +1,207 @@
+//! Evidence: what is believed, what the chain admits, and what is set aside.
+
+use crate::clinic::{Agent, Clinic, Server, good, hash, problem};
+use msp_contracts::api::EvidenceReply;
+use msp_contracts::dsse::{Envelope, Signed};
+use msp_contracts::evidence::GENESIS_HASH;
+use msp_contracts::ids::Counter;
+use msp_contracts::keys;
+use msp_contracts::signed::{ChainHead, Receipt};
+use serde_json::{Value, json};
+
+async fn clinic() -> (Clinic, Agent, Server) {
+    let clinic = Clinic::new();
+    let agent = clinic.issue("apl-1");
+    let server = clinic.serve();
+    agent.check_in(&server).await;
+    (clinic, agent, server)
+}
+
+fn receipt(reply: &EvidenceReply, agent: &Agent) -> Receipt {
+    Receipt::verify(&reply.receipt, &[agent.central]).unwrap()
+}
+
+#[tokio::test]
+async fn a_bundle_is_stored_byte_for_byte_and_receipted_with_the_head() {
+    let (clinic, agent, server) = clinic().await;
+    let (envelope, hash) = agent.chain(1).remove(0);
+    let reply = agent.accepted(&server, &envelope).await;
+    assert!(!reply.duplicate);
+    let receipt = receipt(&reply, &agent);
+    assert_eq!((receipt.site_id.as_str(), receipt.host_id.as_str()), ("clinic-a", "apl-1"));
+    assert_eq!(receipt.bundle_id, reply.bundle_id);
+    assert_eq!((receipt.sequence, receipt.hash.as_str()), (Counter(1), hash.as_str()));
+    assert_eq!(receipt.head, ChainHead { sequence: Counter(1), hash });
+    assert_eq!(receipt.gaps, Counter(0));
+    let stored: Vec<u8> = clinic.database().query_row("SELECT envelope FROM evidence", [], |row| row.get(0)).unwrap();
+    assert_eq!(stored, envelope.to_bytes().unwrap());
+}
+
+#[tokio::test]
+async fn sent_again_it_is_a_duplicate_with_the_same_word_by_either_path() {
+    let (clinic, agent, server) = clinic().await;
+    let envelope = agent.chain(1).remove(0).0;
+    let first = receipt(&agent.accepted(&server, &envelope).await, &agent);
+    let body = json!({ "schema_version": 1, "bundle": envelope });
+    let again: EvidenceReply = good(agent.post(&server, "/evidence", &body).await).await;
+    assert!(again.duplicate);
+    assert_eq!(receipt(&again, &agent), first);
+    assert_eq!(clinic.list("evidence")["bundles"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn bundles_may_arrive_out_of_order_and_the_gaps_are_counted() {
+    let (clinic, agent, server) = clinic().await;
+    let chain = agent.chain(5);
+    for (place, gaps) in [(5, 4), (2, 3), (1, 2), (4, 1), (3, 0)] {
+        let reply = agent.accepted(&server, &chain[place - 1].0).await;
+        let receipt = receipt(&reply, &agent);
+        assert_eq!(receipt.gaps, Counter(gaps), "after place {place}");
+        assert_eq!(receipt.head, ChainHead { sequence: Counter(5), hash: chain[4].1.clone() });
+        assert_eq!(clinic.list("evidence")["chains"][0]["gaps"], json!(gaps));
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_is_believed_only_under_the_pinned_key() {
+    let clinic = Clinic::new();
+    let agent = clinic.issue("apl-1");
+    let server = clinic.serve();
+    let envelope = agent.chain(1).remove(0).0;
+    problem(agent.submit(&server, &envelope).await, 403, "unknown_key").await;
+    agent.check_in(&server).await;
+    let strange = agent.bundle(1, GENESIS_HASH).sign(&keys::from_seed([200; 32])).unwrap();
+    problem(agent.submit(&server, &strange).await, 403, "unknown_key").await;
+    let mut pretended = strange.clone();
+    pretended.signatures[0].keyid = keys::key_id(&agent.key.verifying_key());
+    problem(agent.submit(&server, &pretended).await, 403, "bad_signature").await;
+    let mut twice = envelope.clone();
+    twice.signatures.extend(strange.signatures);
+    let refused = problem(agent.submit(&server, &twice).await, 400, "malformed_body").await;
+    assert_eq!(refused.field.as_deref(), Some("bundle.signatures"));
+    assert_eq!(clinic.list("evidence")["bundles"], json!([]));
+    agent.accepted(&server, &envelope).await;
+}
+
+#[tokio::test]
+async fn one_changed_character_anywhere_in_the_envelope_is_found() {
+    let (clinic, agent, server) = clinic().await;
+    let envelope = agent.chain(1).remove(0).0;
+    let text = String::from_utf8(envelope.to_bytes().unwrap()).unwrap();
+    // Every seventh character: through payload, type, key id and signature.
+    for position in (0..text.len()).step_by(7) {
+        let other = if text.as_bytes()[position] == b'A' { "B" } else { "A" };
+        let mut forged = text.clone();
+        forged.replace_range(position..=position, other);
+        let body = format!("{{\"schema_version\":1,\"bundle\":{forged}}}");
+        let request = agent.client.post(server.url("/evidence")).header("content-type", "application/json").body(body);
+        let status = request.send().await.unwrap().status();
+        assert!(status.is_client_error(), "position {position}: {status}");
+    }
+    assert_eq!(clinic.list("evidence")["bundles"], json!([]));
+    agent.accepted(&server, &envelope).await;
+}
+
+#[tokio::test]
+async fn a_bundle_of_another_site_or_appliance_is_refused_and_named() {
+    let (clinic, agent, server) = clinic().await;
+    for (site, appliance, word, field) in [
+        ("clinic-b", "apl-1", "wrong_site", "bundle.payload.site_id"),
+        ("clinic-a", "apl-2", "wrong_appliance", "bundle.payload.host_id"),
+    ] {
+        let mut bundle = agent.bundle(1, GENESIS_HASH);
+        (bundle.site_id, bundle.host_id) = (site.into(), appliance.into());
+        let refused = problem(agent.submit(&server, &bundle.sign(&agent.key).unwrap()).await, 403, word).await;
+        assert_eq!(refused.field.as_deref(), Some(field));
+    }
+    assert_eq!(clinic.list("evidence")["bundles"], json!([]));
+}
+
+async fn suspicious(clinic: &Clinic, agent: &Agent, server: &Server, envelope: &Envelope, reason: &str) {
+    let before = clinic.list("evidence");
+    // Twice: it stays refused, and is noted once.
+    for _ in 0..2 {
+        problem(agent.submit(server, envelope).await, 409, reason).await;
+    }
+    let after = clinic.list("evidence");
+    assert_eq!(before["bundles"], after["bundles"], "the chain stays as it was");
+    let noted = after["suspicious"].as_array().unwrap();
+    assert_eq!(noted.len(), before["suspicious"].as_array().unwrap().len() + 1);
+    let noted: Vec<&Value> = noted.iter().filter(|row| row["hash"] == json!(hash(envelope))).collect();
+    assert_eq!(noted[0]["reason"], json!(reason));
+    let page = reqwest::get(server.page("/")).await.unwrap().text().await.unwrap();
+    assert!(page.contains("Set aside as suspicious") && page.contains(reason), "{page}");
+}
+
+#[tokio::test]
+async fn a_second_bundle_for_the_same_place_or_the_same_id_is_a_fork() {
+    let (clinic, agent, server) = clinic().await;
+    let chain = agent.chain(2);
+    for (envelope, _) in &chain {
+        agent.accepted(&server, envelope).await;
+    }
+    let mut place = agent.bundle(2, &chain[0].1);
+    place.bundle_id = "CB-2026-01-02-0777".parse().unwrap();
+    suspicious(&clinic, &agent, &server, &place.sign(&agent.key).unwrap(), "chain_fork").await;
+    let mut id = agent.bundle(3, &chain[1].1);
+    id.bundle_id = agent.bundle(1, "").bundle_id;
+    suspicious(&clinic, &agent, &server, &id.sign(&agent.key).unwrap(), "chain_fork").await;
+    assert_eq!(clinic.list("evidence")["chains"][0]["forks"], json!(2));
+}
+
+#[tokio::test]
+async fn a_link_that_fits_neither_neighbour_is_broken() {
+    let (clinic, agent, server) = clinic().await;
+    let sign = |sequence, previous: &str| agent.bundle(sequence, previous).sign(&agent.key).unwrap();
+    let chain = agent.chain(4);
+    let elsewhere = "cd".repeat(32);
+    suspicious(&clinic, &agent, &server, &sign(1, &elsewhere), "chain_broken").await;
+    suspicious(&clinic, &agent, &server, &sign(7, GENESIS_HASH), "chain_broken").await;
+    agent.accepted(&server, &chain[0].0).await;
+    // After the first: names another hash than the first has.
+    suspicious(&clinic, &agent, &server, &sign(2, &elsewhere), "chain_broken").await;
+    agent.accepted(&server, &chain[3].0).await;
+    // Before the fourth, with nothing held before it: the fourth names another.
+    suspicious(&clinic, &agent, &server, &sign(3, &elsewhere), "chain_broken").await;
+    for (envelope, _) in &chain[1..3] {
+        agent.accepted(&server, envelope).await;
+    }
+    let chains = clinic.list("evidence");
+    assert_eq!((&chains["chains"][0]["gaps"], &chains["chains"][0]["broken"]), (&json!(0), &json!(4)));
+}
+
+#[tokio::test]
+async fn places_that_no_chain_has_are_refused_with_the_field() {
+    let (_clinic, agent, server) = clinic().await;
+    for (sequence, previous, field) in [
+        (0, GENESIS_HASH.to_owned(), "bundle.payload.sequence"),
+        (u64::MAX, "cd".repeat(32), "bundle.payload.sequence"),
+        (2, "cd".repeat(31), "bundle.payload.previous_hash"),
+        (2, "CD".repeat(32), "bundle.payload.previous_hash"),
+    ] {
+        let mut bundle = agent.bundle(1, &previous);
+        bundle.sequence = Counter(sequence);
+        let refused =
+            problem(agent.submit(&server, &bundle.sign(&agent.key).unwrap()).await, 400, "malformed_body").await;
+        assert_eq!(refused.field.as_deref(), Some(field));
+    }
+    // The last place that can be stored neither overflows nor hurts the next call.
+    let mut last = agent.bundle(1, &"cd".repeat(32));
+    last.sequence = Counter(i64::MAX.unsigned_abs());
+    last.bundle_id = "CB-2026-01-02-0900".parse().unwrap();
+    let reply = agent.accepted(&server, &last.sign(&agent.key).unwrap()).await;
+    assert_eq!(receipt(&reply, &agent).gaps, Counter(i64::MAX.unsigned_abs() - 1));
+    agent.accepted(&server, &agent.chain(1)[0].0).await;
+}
+
+#[tokio::test]
+async fn two_appliances_have_two_chains() {
+    let (clinic, first, server) = clinic().await;
+    let second = clinic.issue("apl-2");
+    second.check_in(&server).await;
+    first.accepted(&server, &first.chain(1)[0].0).await;
+    let reply = second.accepted(&server, &second.chain(1)[0].0).await;
+    assert!(!reply.duplicate);
+    // A's bundle by B's hand is still A's.
+    problem(second.submit(&server, &first.chain(2)[1].0).await, 403, "unknown_key").await;
+}

@@ -1,0 +1,17 @@
+//! What Central Command promises, through its real binary, over real mutual TLS.
+//!
+//! One program, so that the binary's dependencies are linked once; one file a subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bodies;
+mod certificates;
+mod checkin;
+mod clinic;
+mod commands;
+mod evidence;
+mod health;
+mod limits;
+mod people;
+mod records;
+mod rules;
+mod running;
