@@ -1,0 +1,4 @@
+//! Act: carry out what the guard allowed, and let the verify phase decide how it ended.
+
+pub mod intent;
+pub mod perform;

@@ -1,0 +1,51 @@
+//! Intent before action: a plan is stored, with its cooldown, before anything is sent to a machine.
+//!
+//! After a restart an intent without an outcome is looked at, never simply done again: until
+//! `may_run_until` the phase may still be running on the machine.
+
+use crate::model::Plan;
+use crate::store::{Store, StoreError, cooldowns, executions};
+use jiff::{SignedDuration, Timestamp};
+use msp_rules::{Catalogue, Phase};
+use uuid::Uuid;
+
+/// How long past its timeout a remote phase is taken to be running still: shutting it down takes time too.
+const GRACE: SignedDuration = SignedDuration::from_secs(15);
+
+/// A new execution's id.
+pub fn new_execution_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Stores the intent to carry out `plan` and returns the execution's id.
+///
+/// # Errors
+/// When it could not be stored: then nothing may be done.
+pub async fn intend(store: &Store, catalogue: &Catalogue, plan: &Plan, now: Timestamp) -> Result<String, StoreError> {
+    let execution_id = new_execution_id();
+    let text = serde_json::to_string(plan)
+        .map_err(|error| StoreError::Form { what: "an intent", detail: error.to_string() })?;
+    let longest = catalogue.get(&plan.runbook_id).and_then(|runbook| runbook.phases.get(&Phase::Remediate));
+    let longest = longest.map_or(0, |bounds| i64::from(bounds.timeout_seconds));
+    let may_run_until = now + SignedDuration::from_secs(longest) + GRACE;
+    let cooldown = SignedDuration::from_secs(plan.cooldown_seconds.try_into().unwrap_or(i64::from(u32::MAX)));
+    let (plan, id) = (plan.clone(), execution_id.clone());
+    store
+        .write(move |db| {
+            cooldowns::set(db, &plan.cooldown_key(), now + cooldown)?;
+            let intent = executions::Intent {
+                execution_id: &id,
+                incident_id: &plan.incident_id,
+                host_id: &plan.target.host_id,
+                plan: &text,
+                level: plan.level,
+                rule_id: Some(&plan.rule_id),
+                runbook_id: Some(&plan.runbook_id),
+                started_at: now,
+                may_run_until,
+            };
+            executions::intend(db, &intent)
+        })
+        .await?;
+    Ok(execution_id)
+}

@@ -1,0 +1,9 @@
+//! The outside world, behind plain types: files, commands, D-Bus, packet filters, Windows servers. Nothing in
+//! here decides anything.
+
+pub mod command;
+pub mod files;
+pub mod inventory;
+pub mod packet_filter;
+pub mod systemd;
+pub mod winrm;

@@ -1,0 +1,202 @@
+//! A Windows server over WinRM: runs one phase of a runbook and reads the one JSON line it prints.
+//!
+//! HTTPS with the server's certificate checked, Basic inside it. The script is the runbook's own; its
+//! parameters travel as base64 of JSON, so that no value can become code. Phases that only look are tried
+//! again once when the connection fails; a phase that changes something never is.
+
+use crate::adapters::inventory::Server;
+use crate::clock::Clock;
+use crate::config::credentials::Credentials;
+use crate::model::{Phase, PhaseReport};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use jiff::Timestamp;
+use msp_rules::Catalogue;
+use serde_json::{Map, Value};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use winrm_rs::{AuthMethod, WinrmClient, WinrmConfig, WinrmCredentials, WinrmError};
+
+/// Longer than any command line that WinRM's cmd.exe takes (8,191 characters), with room for its head.
+const LONGEST_SCRIPT: usize = 3_025;
+/// How much of a script's output goes into an error.
+const EXCERPT: usize = 300;
+
+/// A phase that gave no report.
+#[derive(Debug, thiserror::Error)]
+pub enum PhaseError {
+    #[error("runbook {runbook} has no {phase} script")]
+    NoScript { runbook: String, phase: &'static str },
+    #[error(
+        "runbook {runbook}, {phase}: the script and its parameters are {length} characters, WinRM takes {LONGEST_SCRIPT}"
+    )]
+    TooLong { runbook: String, phase: &'static str, length: usize },
+    #[error("{host}: could not set up WinRM (is windows_ca_cert_file a PEM file?)")]
+    Setup {
+        host: String,
+        #[source]
+        source: Box<WinrmError>,
+    },
+    #[error("{host}: {phase} of {runbook} did not finish")]
+    Transport {
+        host: String,
+        runbook: String,
+        phase: &'static str,
+        #[source]
+        source: Box<WinrmError>,
+    },
+    #[error("{host}: {phase} of {runbook} ended with exit code {exit_code} and no report: {excerpt}")]
+    NoReport { host: String, runbook: String, phase: &'static str, exit_code: i32, excerpt: String },
+    #[error("{host}: {phase} of {runbook} reported something else: {reason}")]
+    WrongReport { host: String, runbook: String, phase: &'static str, reason: String },
+}
+
+/// When a phase ran, and what it said.
+#[derive(Debug)]
+pub struct Ran {
+    pub started: Timestamp,
+    pub completed: Timestamp,
+    pub report: Result<PhaseReport, PhaseError>,
+}
+
+/// One Windows server with its runbooks.
+pub struct WindowsHost {
+    client: WinrmClient,
+    host: String,
+    catalogue: Arc<Catalogue>,
+    clock: Arc<dyn Clock>,
+}
+
+impl WindowsHost {
+    /// Prepares the connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the certificate authority's file cannot be used.
+    pub fn new(
+        server: &Server,
+        credentials: &Credentials,
+        ca_cert_file: Option<&Path>,
+        catalogue: Arc<Catalogue>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PhaseError> {
+        let host = server.address.to_string();
+        let config = WinrmConfig {
+            port: Some(server.port),
+            auth_method: AuthMethod::Basic,
+            connect_timeout_secs: 10,
+            operation_timeout_secs: 30,
+            max_output_bytes: Some(1024 * 1024),
+            ..WinrmConfig::https()
+        };
+        let password = secrecy::ExposeSecret::expose_secret(&credentials.password);
+        let logon = WinrmCredentials::new(credentials.username.as_str(), password, "");
+        let mut builder = WinrmClient::builder(config).credentials(logon);
+        if let Some(file) = ca_cert_file {
+            builder = builder.platform_roots(false).add_root_certificates_pem(file);
+        }
+        let client =
+            builder.build().map_err(|source| PhaseError::Setup { host: host.clone(), source: Box::new(source) })?;
+        Ok(Self { client, host, catalogue, clock })
+    }
+
+    /// The server's IP address, which is its host id.
+    pub fn address(&self) -> &str {
+        &self.host
+    }
+
+    /// The runbooks that can run here.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Runs one phase of a runbook.
+    pub async fn run(&self, runbook_id: &str, phase: Phase, parameters: &Map<String, Value>) -> Ran {
+        let started = self.clock.now();
+        let mut report = self.report(runbook_id, phase, parameters).await;
+        let only_looks = matches!(phase, Phase::Detect | Phase::Verify);
+        if only_looks && matches!(report, Err(PhaseError::Transport { .. })) {
+            report = self.report(runbook_id, phase, parameters).await;
+        }
+        Ran { started, completed: self.clock.now(), report }
+    }
+
+    async fn report(
+        &self,
+        runbook_id: &str,
+        phase: Phase,
+        parameters: &Map<String, Value>,
+    ) -> Result<PhaseReport, PhaseError> {
+        let (script, timeout) = self.script(runbook_id, phase, parameters)?;
+        let output = self.client.run_powershell_with_timeout(&self.host, &script, timeout).await;
+        let output = output.map_err(|source| PhaseError::Transport {
+            host: self.host.clone(),
+            runbook: runbook_id.to_owned(),
+            phase: phase.as_str(),
+            source: Box::new(source),
+        })?;
+        self.read(runbook_id, phase, &output.stdout, &output.stderr, output.exit_code)
+    }
+
+    fn script(
+        &self,
+        runbook_id: &str,
+        phase: Phase,
+        parameters: &Map<String, Value>,
+    ) -> Result<(String, Duration), PhaseError> {
+        let runbook = runbook_id.to_owned();
+        let bounds = self.catalogue.get(runbook_id).and_then(|found| found.phases.get(&phase));
+        let (Some(body), Some(bounds)) = (self.catalogue.script(runbook_id, phase), bounds) else {
+            return Err(PhaseError::NoScript { runbook, phase: phase.as_str() });
+        };
+        let encoded = BASE64.encode(Value::Object(parameters.clone()).to_string());
+        // The header is for people; on the command line every character counts.
+        let body = body.trim_start_matches(|c: char| c.is_whitespace());
+        let header: usize = body.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
+        let body = &body[header..];
+        let script = format!(
+            "$MspParams = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{encoded}')) | ConvertFrom-Json\n{body}"
+        );
+        let length = script.encode_utf16().count();
+        if length > LONGEST_SCRIPT {
+            return Err(PhaseError::TooLong { runbook, phase: phase.as_str(), length });
+        }
+        Ok((script, Duration::from_secs(bounds.timeout_seconds.into())))
+    }
+
+    fn read(
+        &self,
+        runbook_id: &str,
+        phase: Phase,
+        stdout: &[u8],
+        stderr: &[u8],
+        exit_code: i32,
+    ) -> Result<PhaseReport, PhaseError> {
+        let stdout = String::from_utf8_lossy(stdout);
+        let line = stdout.lines().map(str::trim).rfind(|line| line.starts_with('{'));
+        let Some(line) = line else {
+            let stderr = String::from_utf8_lossy(stderr);
+            let said = if stderr.trim().is_empty() { stdout } else { stderr };
+            return Err(PhaseError::NoReport {
+                host: self.host.clone(),
+                runbook: runbook_id.to_owned(),
+                phase: phase.as_str(),
+                exit_code,
+                excerpt: said.trim().chars().take(EXCERPT).collect(),
+            });
+        };
+        let wrong = |reason: String| PhaseError::WrongReport {
+            host: self.host.clone(),
+            runbook: runbook_id.to_owned(),
+            phase: phase.as_str(),
+            reason,
+        };
+        let report: PhaseReport = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        if report.schema != 1 {
+            return Err(wrong(format!("schema {}, this version reads 1", report.schema)));
+        }
+        if report.runbook != runbook_id || report.phase != phase.as_str() {
+            return Err(wrong(format!("a report of {} {}", report.runbook, report.phase)));
+        }
+        Ok(report)
+    }
+}

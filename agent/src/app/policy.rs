@@ -1,0 +1,83 @@
+//! What is in force: the rules, the runbooks and the baseline, with one hash that names them in evidence.
+
+use crate::config::Config;
+use crate::config::baseline::{self, Baseline};
+use crate::report::sync;
+use anyhow::Context;
+use msp_contracts::canonical;
+use msp_rules::{Catalogue, RuleSet, Sources};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rules, runbooks and baseline.
+pub struct Policy {
+    pub rules: RuleSet,
+    pub catalogue: Arc<Catalogue>,
+    pub baseline: Baseline,
+    /// SHA-256 of all of it, in hexadecimal: the bundle's `policy_version`.
+    pub version: String,
+}
+
+/// The folders that rules are read from.
+pub fn sources(rules_dir: &Path, state_dir: &Path) -> Sources {
+    Sources {
+        custom: Some(rules_dir.to_owned()),
+        synced: Some(sync::folder(state_dir)),
+        promoted: Some(state_dir.join("rules/promoted")),
+        ..Sources::default()
+    }
+}
+
+impl Policy {
+    /// Reads all of it; a rule that does not load is quarantined, logged, and hurts no other.
+    ///
+    /// # Errors
+    /// When the baseline cannot be used.
+    pub fn load(config: &Config) -> anyhow::Result<Self> {
+        let sources = sources(&config.rules_dir, &config.state_dir);
+        let loaded = RuleSet::load(&sources).context("the built-in rules")?;
+        for quarantined in &loaded.quarantined {
+            tracing::warn!("{quarantined}");
+        }
+        // Words of caution are for whoever writes rules: `msp-agent rules lint` says them.
+        for warning in &loaded.warnings {
+            tracing::debug!("{warning}");
+        }
+        tracing::info!(
+            rules = loaded.rules.len(),
+            quarantined = loaded.quarantined.len(),
+            switched_off = loaded.switched_off.len(),
+            "rules loaded"
+        );
+        let baseline = baseline(&config.baseline_path)?;
+        let version = version(&config.baseline_path, &sources)?;
+        Ok(Self { catalogue: Arc::new(loaded.rules.catalogue().clone()), rules: loaded.rules, baseline, version })
+    }
+}
+
+/// The file that the configuration names; without one in the default place, the built-in baseline.
+fn baseline(file: &Path) -> anyhow::Result<Baseline> {
+    if file == Path::new(baseline::DEFAULT_PATH) && !file.exists() {
+        return Ok(Baseline::built_in()?);
+    }
+    Ok(Baseline::load(file)?)
+}
+
+/// The hash changes when the agent's version (with its built-in rules), the baseline or a rule file does.
+fn version(baseline: &Path, sources: &Sources) -> anyhow::Result<String> {
+    let mut files = vec![(baseline.display().to_string(), hash(baseline))];
+    for folder in [&sources.custom, &sources.synced, &sources.promoted].into_iter().flatten() {
+        let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect());
+        let mut paths: Vec<PathBuf> = entries.unwrap_or_default();
+        paths.sort();
+        files.extend(paths.iter().map(|path| (path.display().to_string(), hash(path))));
+    }
+    let all = json!({ "agent": env!("CARGO_PKG_VERSION"), "files": files });
+    Ok(canonical::sha256_hex(&canonical::to_bytes("the policy in force", &all)?))
+}
+
+/// The hash of a file; of nothing when it is not there.
+fn hash(file: &Path) -> Option<String> {
+    std::fs::read(file).ok().map(|bytes| canonical::sha256_hex(&bytes))
+}

@@ -1,0 +1,266 @@
+//! One observation, all the way: sense, decide, act, prove. What is to be reported is in the outbox then.
+
+use super::Agent;
+use crate::act::{intent, perform};
+use crate::adapters::inventory::Server;
+use crate::adapters::winrm::WindowsHost;
+use crate::causes::chain;
+use crate::config::credentials;
+use crate::decide::ladder;
+use crate::guard;
+use crate::model::{Decision, Escalation, Observation, Plan, Verdict};
+use crate::prove::record::{Ending, Recorder};
+use crate::redact;
+use crate::sense::windows::{self, Seen};
+use crate::store::incidents::{Ongoing, State};
+use crate::store::{StoreError, cooldowns, executions, statuses};
+use msp_contracts::evidence::Target;
+use msp_contracts::ids::IncidentId;
+use msp_contracts::outcome::Detail;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+impl Agent {
+    /// Watches one Windows server until `stop`.
+    pub(super) async fn watch_server(self: Arc<Self>, server: Server, stop: CancellationToken) {
+        let target = server.target();
+        let mut policy = self.policy.subscribe();
+        let every = Duration::from_secs(self.config.poll_interval);
+        let mut host: Option<WindowsHost> = None;
+        loop {
+            let current = Arc::clone(&policy.borrow_and_update());
+            let seen = match self.connect(&server, &current, &mut host) {
+                Ok(host) => {
+                    self.reconcile(host).await;
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        seen = windows::observe(host, &current.baseline.windows) => seen,
+                    }
+                }
+                Err(reason) => windows::unreachable(&reason, &current.baseline.windows),
+            };
+            for seen in seen {
+                self.follow_all(host.as_ref(), &target, seen).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
+    fn connect<'h>(
+        &self,
+        server: &Server,
+        policy: &super::Policy,
+        host: &'h mut Option<WindowsHost>,
+    ) -> Result<&'h WindowsHost, String> {
+        if host.is_none() {
+            let logon = credentials::read(&self.config.windows_credentials_dir, &server.hostname);
+            let logon = logon.map_err(|error| chain(&error))?;
+            let authority = self.config.windows_ca_cert_file.as_deref();
+            let new =
+                WindowsHost::new(server, &logon, authority, Arc::clone(&policy.catalogue), Arc::clone(&self.clock));
+            *host = Some(new.map_err(|error| chain(&error))?);
+        }
+        host.as_ref().ok_or_else(|| "no connection".to_owned())
+    }
+
+    async fn follow_all(&self, host: Option<&WindowsHost>, target: &Target, seen: Seen) {
+        if seen.complete {
+            let subjects: Vec<_> =
+                seen.observations.iter().map(|one| one.subject.clone().unwrap_or_default()).collect();
+            let (host_id, check) = (target.host_id.clone(), seen.check.as_str());
+            let kept = self.store.write(move |db| statuses::keep_only(db, &host_id, check, &subjects)).await;
+            if let Err(error) = kept {
+                tracing::error!(error = %chain(&error), "the checks of a server could not be stored");
+            }
+        }
+        for observation in seen.observations {
+            self.follow_logged(host, target, observation).await;
+        }
+    }
+
+    /// Follows an observation; what goes wrong with the store is logged and tried again with the next one.
+    pub(super) async fn follow_logged(&self, host: Option<&WindowsHost>, target: &Target, observation: Observation) {
+        let check = observation.check;
+        if let Err(error) = self.follow(host, target, observation).await {
+            tracing::error!(%check, host_id = %target.host_id, error = %chain(&error), "an observation could not be followed");
+        }
+        self.owed.send_replace(());
+    }
+
+    async fn follow(
+        &self,
+        host: Option<&WindowsHost>,
+        target: &Target,
+        observation: Observation,
+    ) -> Result<(), StoreError> {
+        let mut finding = observation.finding(target.platform, &target.host_id, &target.name);
+        redact::finding(&mut finding);
+        let new_id = IncidentId::from_random(random());
+        let (about, found) = (target.clone(), finding.clone());
+        let ongoing = self.record(move |recorder| recorder.observed(&about, &observation, &found, new_id)).await?;
+        let Some(Ongoing { incident_id, state: State::Open, refusal }) = ongoing else { return Ok(()) };
+
+        let policy = Arc::clone(&self.policy.borrow());
+        match ladder::decide(&policy.rules, &incident_id, target, &finding) {
+            Decision::Escalate(escalation) => self.escalate(escalation).await,
+            Decision::Run(plan) => {
+                let (judged, catalogue, allowed) = (plan.clone(), Arc::clone(&policy.catalogue), self.guard_policy());
+                let now = self.clock.now();
+                let verdict = self.store.write(move |db| guard::judge(db, allowed, &catalogue, &judged, now)).await?;
+                self.carry_out(host, plan, verdict, refusal).await
+            }
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        host: Option<&WindowsHost>,
+        plan: Plan,
+        verdict: Verdict,
+        refused_before: Option<String>,
+    ) -> Result<(), StoreError> {
+        match (verdict, host) {
+            (Verdict::Refuse { reason, .. }, _) if refused_before.as_deref() == Some(&reason) => Ok(()),
+            (Verdict::Refuse { detail, reason }, _) => {
+                if detail == Detail::DryRun {
+                    let parameters = serde_json::Value::Object(plan.parameters.clone());
+                    tracing::info!("[DRY-RUN] Would execute: {} with {parameters}", plan.runbook_id);
+                }
+                self.record(move |recorder| recorder.refused(&plan, detail, &reason).map(drop)).await
+            }
+            (Verdict::Escalate { reason }, _) => self.escalate(to_a_person(plan, reason)).await,
+            (Verdict::Allow, Some(host)) => self.heal(host, plan).await,
+            (Verdict::Allow, None) => {
+                let reason = format!("{} cannot run: there is no connection to the machine", plan.runbook_id);
+                self.escalate(to_a_person(plan, reason)).await
+            }
+        }
+    }
+
+    async fn heal(&self, host: &WindowsHost, plan: Plan) -> Result<(), StoreError> {
+        let started = self.clock.now();
+        let execution_id = intent::intend(&self.store, host.catalogue(), &plan, started).await?;
+        tracing::info!(
+            incident_id = %plan.incident_id, host_id = %plan.target.host_id,
+            runbook_id = %plan.runbook_id, rule_id = %plan.rule_id, "healing"
+        );
+        let performed = perform::perform(&plan, host).await;
+        self.conclude(host, plan, performed, execution_id, started).await
+    }
+
+    async fn conclude(
+        &self,
+        host: &WindowsHost,
+        plan: Plan,
+        performed: perform::Performed,
+        execution_id: String,
+        started: jiff::Timestamp,
+    ) -> Result<(), StoreError> {
+        let version = host.catalogue().get(&plan.runbook_id).map_or(0, |runbook| runbook.version);
+        let (incident_id, detail) = (plan.incident_id.clone(), performed.detail);
+        let evidence_id = self
+            .record(move |recorder| {
+                let ending = Ending { execution_id: &execution_id, started };
+                recorder.healed(&plan, version, &performed, &ending)
+            })
+            .await?;
+        tracing::info!(%incident_id, %detail, %evidence_id, "healing ended");
+        Ok(())
+    }
+
+    async fn escalate(&self, escalation: Escalation) -> Result<(), StoreError> {
+        tracing::warn!(
+            incident_id = %escalation.incident_id, host_id = %escalation.target.host_id,
+            check = %escalation.finding.check_type, reason = %escalation.reason, "a person is asked"
+        );
+        self.record(move |recorder| recorder.escalated(&escalation).map(drop)).await
+    }
+
+    /// Deals with intents that a restart left without an outcome: looks at the machine, does nothing to it.
+    async fn reconcile(&self, host: &WindowsHost) {
+        let host_id = host.address().to_owned();
+        let open = match self.store.write(move |db| executions::open_on::<Plan>(db, &host_id)).await {
+            Ok(open) => open,
+            Err(error) => return tracing::error!(error = %chain(&error), "open intents cannot be read"),
+        };
+        for intent in open {
+            let performed = perform::look_back(&intent.plan, host).await;
+            let may_still_run = self.clock.now() < intent.may_run_until;
+            if performed.detail != Detail::Fixed && may_still_run {
+                continue;
+            }
+            let key = intent.plan.cooldown_key();
+            let undone = performed.detail != Detail::Fixed;
+            let ended = async {
+                if undone {
+                    // Nothing came of it: the plan may be made again at once.
+                    self.store.write(move |db| cooldowns::clear(db, &key)).await?;
+                }
+                self.interrupted(host, intent, performed).await
+            };
+            if let Err(error) = ended.await {
+                tracing::error!(error = %chain(&error), "an open intent could not be reconciled");
+            }
+        }
+    }
+
+    async fn interrupted(
+        &self,
+        host: &WindowsHost,
+        intent: executions::Open<Plan>,
+        performed: perform::Performed,
+    ) -> Result<(), StoreError> {
+        tracing::warn!(
+            incident_id = %intent.plan.incident_id, detail = %performed.detail,
+            "a heal was interrupted by a restart; the machine was looked at"
+        );
+        if performed.detail == Detail::Fixed {
+            return self.conclude(host, intent.plan, performed, intent.execution_id, intent.started_at).await;
+        }
+        let version = host.catalogue().get(&intent.plan.runbook_id).map_or(0, |runbook| runbook.version);
+        self.record(move |recorder| {
+            let ending = Ending { execution_id: &intent.execution_id, started: intent.started_at };
+            recorder.interrupted(&intent.plan, version, &performed, &ending).map(drop)
+        })
+        .await
+    }
+
+    /// Records in one transaction, signed and under the policy in force.
+    pub(super) async fn record<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Recorder<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let signer = Arc::clone(&self.signer);
+        let policy = Arc::clone(&self.policy.borrow());
+        let now = self.clock.now();
+        let done = self
+            .store
+            .write(move |db| work(&Recorder { db, signer: &signer, policy_version: &policy.version, now }))
+            .await;
+        self.owed.send_replace(());
+        done
+    }
+}
+
+fn to_a_person(plan: Plan, reason: String) -> Escalation {
+    Escalation {
+        incident_id: plan.incident_id,
+        target: plan.target,
+        urgency: plan.finding.severity,
+        finding: plan.finding,
+        rule_id: Some(plan.rule_id),
+        reason,
+        suggested_runbook: Some(plan.runbook_id),
+    }
+}
+
+/// Six bytes of the operating system's randomness.
+fn random() -> [u8; 6] {
+    let id = uuid::Uuid::new_v4().into_bytes();
+    // The first six bytes of a version 4 UUID are all random.
+    [id[0], id[1], id[2], id[3], id[4], id[5]]
+}

@@ -1,0 +1,93 @@
+//! `msp-agent run`: the daemon.
+
+use super::ConfigArg;
+use crate::app::{Agent, HOST_CHECK_LIMIT};
+use crate::clock::SystemClock;
+use crate::sense::host::Machine;
+use anyhow::Context;
+use msp_contracts::evidence::Target;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long work in flight may go on after a signal; an intent that is not done by then stays open.
+const LAST_WORDS: Duration = Duration::from_millis(700);
+
+/// Run the agent: check, heal, prove and report until SIGTERM or SIGINT
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example:\n  msp-agent run --config /etc/msp/config.yaml\n\nLogs go to stderr. One agent a state_dir: \
+                        a second one refuses to start."
+)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Stop when standard input ends: for a parent that is no service manager
+    #[arg(long)]
+    exit_with_stdin: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let loaded = super::load(&args.config.file)?;
+    let config = loaded.config;
+    tracing_subscriber::fmt()
+        .with_env_filter(config.log_level.filter())
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    for warning in loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    std::fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("{}: the state folder cannot be made", config.state_dir.display()))?;
+    let lock_file = config.state_dir.join("agent.lock");
+    let lock = std::fs::File::create(&lock_file).with_context(|| format!("{}: cannot be made", lock_file.display()))?;
+    lock.try_lock().with_context(|| {
+        format!(
+            "{}: another msp-agent works on this state_dir; stop it, or name another state_dir",
+            lock_file.display()
+        )
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime
+        .block_on(async {
+            let stop = CancellationToken::new();
+            let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+            let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+            let clock = Arc::new(SystemClock);
+            let machine = Arc::new(Machine::at(Path::new("/"), HOST_CHECK_LIMIT, clock.clone()));
+            let appliance =
+                Target { host_id: config.host_id.clone(), name: machine.host_name(), platform: machine.platform() };
+            let agent = Arc::new(Agent::open(config, clock, appliance).await?);
+            tracing::info!(version = env!("CARGO_PKG_VERSION"), host_id = %agent.config.host_id, "msp-agent works");
+            let mut work = tokio::spawn(agent.run(machine, stop.clone()));
+            tokio::select! {
+                ended = &mut work => return ended.context("the agent ended early")?.map(|()| ExitCode::SUCCESS),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = end_of_stdin(), if args.exit_with_stdin => {}
+            }
+            tracing::info!("stopping");
+            stop.cancel();
+            match tokio::time::timeout(LAST_WORDS, work).await {
+                Ok(ended) => ended.context("the agent ended early")??,
+                Err(_) => tracing::info!("work in flight is left to the next start"),
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+        .inspect(|_| runtime.shutdown_background())
+}
+
+async fn end_of_stdin() {
+    let mut stdin = tokio::io::stdin();
+    // Whatever is written there is read and forgotten; an error ends it as well.
+    let _ = tokio::io::copy(&mut stdin, &mut tokio::io::sink()).await;
+}

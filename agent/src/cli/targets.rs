@@ -1,0 +1,60 @@
+//! `msp-agent targets`: which Windows servers this appliance looks after, and which entries it refuses.
+
+use super::{ConfigArg, print_json};
+use crate::adapters::inventory;
+use crate::config::credentials;
+use crate::report::checkin;
+use crate::store::open_for_reading;
+use serde_json::json;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// List the Windows servers of the last check-in, and the entries that are refused
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  msp-agent targets\n\nExit code 1 when an entry is refused or has no credentials.")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// One JSON document: {"targets": [...], "refused": [...]}
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?;
+    let db = open_for_reading(&config.state_dir)?;
+    let (servers, refused) = inventory::read(&checkin::inventory(&db)?);
+    let logon = |hostname: &str| {
+        credentials::read(&config.windows_credentials_dir, hostname).err().map(|error| error.to_string())
+    };
+    let servers: Vec<_> = servers.iter().map(|server| (server, logon(&server.hostname))).collect();
+    let code = if refused.is_empty() && servers.iter().all(|(_, trouble)| trouble.is_none()) { 0 } else { super::NO };
+    if args.json {
+        let targets: Vec<_> = servers
+            .iter()
+            .map(|(server, trouble)| {
+                json!({
+                    "hostname": server.hostname, "ip_address": server.address, "port": server.port, "credentials": trouble.is_none(),
+                })
+            })
+            .collect();
+        let refused: Vec<_> =
+            refused.iter().map(|one| json!({ "hostname": one.hostname, "reason": one.reason })).collect();
+        print_json(out, &json!({ "targets": targets, "refused": refused }))?;
+        return Ok(ExitCode::from(code));
+    }
+    if servers.is_empty() && refused.is_empty() {
+        writeln!(
+            out,
+            "no Windows servers: Central Command's inventory for this site is empty, or there was no check-in yet"
+        )?;
+    }
+    for (server, trouble) in servers {
+        let trouble = trouble.map_or_else(String::new, |trouble| format!("  {trouble}"));
+        writeln!(out, "{}  {}:{}{trouble}", server.hostname, server.address, server.port)?;
+    }
+    for one in refused {
+        writeln!(out, "{one}")?;
+    }
+    Ok(ExitCode::from(code))
+}

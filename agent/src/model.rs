@@ -1,0 +1,9 @@
+//! Plain data that the stages hand to each other: no I/O, no clock.
+
+pub mod observation;
+pub mod plan;
+pub mod report;
+
+pub use observation::{CheckKind, Observation};
+pub use plan::{Decision, Escalation, Plan, Verdict};
+pub use report::{Phase, PhaseReport};

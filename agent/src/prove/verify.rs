@@ -1,0 +1,206 @@
+//! Holds the stored evidence against its signatures, its chain, its signed head and the server's receipts.
+//!
+//! Every byte of a stored bundle is covered: the envelope has one spelling, the next bundle names its hash,
+//! the head names the last one's, and the columns beside it must say what the payload says.
+
+use crate::causes::chain;
+use crate::store::{StoreError, evidence};
+use msp_contracts::canonical::sha256_hex;
+use msp_contracts::dsse::{DsseError, Envelope, Signed};
+use msp_contracts::evidence::{Bundle, GENESIS_HASH};
+use msp_contracts::keys::VerifyingKey;
+use msp_contracts::signed::{Receipt, SignedHead};
+use rusqlite::Connection;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Whose evidence it must be.
+pub struct Expected<'a> {
+    pub site_id: &'a str,
+    pub host_id: &'a str,
+    /// The keys that may have signed the evidence.
+    pub agent_keys: &'a [VerifyingKey],
+    /// The keys that may have signed receipts; none: receipts are not looked at.
+    pub server_keys: &'a [VerifyingKey],
+}
+
+/// One thing that is wrong, and with which bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The bundle, by its id; by its place in the chain when no id is known.
+    pub bundle: String,
+    pub problem: String,
+}
+
+/// What verifying found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub ok: bool,
+    /// How many bundles are stored.
+    pub count: u64,
+    /// Of how many bundles Central Command's receipts are here.
+    pub receipts: u64,
+    pub problems: Vec<Problem>,
+}
+
+struct Walk<'a> {
+    expected: &'a Expected<'a>,
+    count: u64,
+    /// Sequence and hash of the bundle before.
+    last: Option<(u64, String)>,
+    hashes: HashMap<u64, String>,
+    /// Bundle ids known from receipts, to name what is gone.
+    known: HashMap<u64, String>,
+    problems: Vec<Problem>,
+}
+
+/// Verifies everything that is stored.
+///
+/// # Errors
+/// When the store itself cannot be read.
+pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreError> {
+    // One snapshot, so that a running agent does not move the end while it is looked at.
+    let all = db.unchecked_transaction().map_err(|source| StoreError::Sql {
+        doing: "beginning to read evidence",
+        source: std::sync::Arc::new(source),
+    })?;
+    let receipts = evidence::receipts(&all)?;
+    let mut walk =
+        Walk { expected, count: 0, last: None, hashes: HashMap::new(), known: HashMap::new(), problems: Vec::new() };
+    let receipts = walk.read_receipts(&receipts);
+    evidence::each::<StoreError>(&all, |row| {
+        walk.bundle(&row);
+        Ok(())
+    })?;
+    walk.head(evidence::head(&all)?.as_deref());
+    for (sequence, receipt) in &receipts {
+        walk.receipt(*sequence, receipt);
+    }
+    Ok(Report {
+        ok: walk.problems.is_empty(),
+        count: walk.count,
+        receipts: receipts.len() as u64,
+        problems: walk.problems,
+    })
+}
+
+fn open<T: Signed>(bytes: &[u8], keys: &[VerifyingKey]) -> Result<T, DsseError> {
+    T::verify(&Envelope::from_bytes(bytes)?, keys)
+}
+
+impl Walk<'_> {
+    fn problem(&mut self, bundle: impl Into<String>, problem: impl Into<String>) {
+        self.problems.push(Problem { bundle: bundle.into(), problem: problem.into() });
+    }
+
+    fn name(&self, sequence: u64) -> String {
+        self.known.get(&sequence).cloned().unwrap_or_else(|| format!("number {sequence} of the chain"))
+    }
+
+    fn read_receipts(&mut self, receipts: &[(u64, Vec<u8>)]) -> Vec<(u64, Receipt)> {
+        let mut read = Vec::new();
+        if self.expected.server_keys.is_empty() {
+            return read;
+        }
+        for (sequence, bytes) in receipts {
+            match open::<Receipt>(bytes, self.expected.server_keys) {
+                Ok(receipt) => {
+                    self.known.insert(receipt.sequence.0, receipt.bundle_id.to_string());
+                    read.push((*sequence, receipt));
+                }
+                Err(error) => self.problem(
+                    format!("number {sequence} of the chain"),
+                    format!("its receipt does not hold: {}", chain(&error)),
+                ),
+            }
+        }
+        read
+    }
+
+    fn bundle(&mut self, row: &evidence::Row) {
+        self.count += 1;
+        let name = row.bundle_id.clone();
+        let (before, previous_hash) = self.last.take().unwrap_or_else(|| (0, GENESIS_HASH.to_owned()));
+        for missing in before + 1..row.sequence {
+            let gone = self.name(missing);
+            self.problem(gone, format!("it is missing: the chain goes from {before} to {} ({name})", row.sequence));
+        }
+        let hash = sha256_hex(&row.envelope);
+        match open::<Bundle>(&row.envelope, self.expected.agent_keys) {
+            Err(error) => self.problem(name, chain(&error)),
+            Ok(bundle) => self.columns(row, &bundle, (row.sequence == before + 1).then_some(previous_hash.as_str())),
+        }
+        self.hashes.insert(row.sequence, hash.clone());
+        self.last = Some((row.sequence, hash));
+    }
+
+    fn columns(&mut self, row: &evidence::Row, bundle: &Bundle, previous_hash: Option<&str>) {
+        let name = &row.bundle_id;
+        let said = [
+            ("bundle_id", bundle.bundle_id.to_string(), row.bundle_id.clone()),
+            ("sequence", bundle.sequence.to_string(), row.sequence.to_string()),
+            ("completed_at", bundle.completed.to_string(), row.completed_at.clone()),
+            ("site", bundle.site_id.clone(), self.expected.site_id.to_owned()),
+            ("host", bundle.host_id.clone(), self.expected.host_id.to_owned()),
+        ];
+        for (what, signed, stored) in said {
+            if signed != stored {
+                self.problem(name, format!("its {what} was signed as {signed:?} and is stored as {stored:?}"));
+            }
+        }
+        if previous_hash.is_some_and(|hash| hash != bundle.previous_hash) {
+            self.problem(name, "the bundle before it is not the one that it was chained to");
+        }
+    }
+
+    fn head(&mut self, head: Option<&[u8]>) {
+        let head = match (head, &self.last) {
+            (None, None) => return,
+            (None, Some(_)) => return self.problem("the end of the chain", "the signed head is missing"),
+            (Some(bytes), _) => open::<SignedHead>(bytes, self.expected.agent_keys),
+        };
+        let head = match head {
+            Err(error) => return self.problem("the end of the chain", format!("the signed head: {}", chain(&error))),
+            Ok(signed) if signed.site_id != self.expected.site_id || signed.host_id != self.expected.host_id => {
+                return self.problem("the end of the chain", "the signed head is another appliance's");
+            }
+            Ok(signed) => signed.head,
+        };
+        let (last, hash) = self.last.clone().unwrap_or_default();
+        for missing in last + 1..=head.sequence.0 {
+            let gone = self.name(missing);
+            self.problem(
+                gone,
+                format!(
+                    "it is missing: the signed head says that the chain ends at {}, it ends at {last}",
+                    head.sequence
+                ),
+            );
+        }
+        if last > head.sequence.0 {
+            self.problem(
+                "the end of the chain",
+                format!("the chain goes on to {last}, the signed head ends it at {}", head.sequence),
+            );
+        }
+        if last == head.sequence.0 && hash != head.hash {
+            let name = self.name(last);
+            self.problem(name, "the last bundle is not the one that the signed head names");
+        }
+    }
+
+    fn receipt(&mut self, sequence: u64, receipt: &Receipt) {
+        let name = receipt.bundle_id.to_string();
+        if receipt.sequence.0 != sequence
+            || receipt.site_id != self.expected.site_id
+            || receipt.host_id != self.expected.host_id
+        {
+            return self.problem(name, "its receipt is another bundle's");
+        }
+        match self.hashes.get(&sequence) {
+            Some(hash) if *hash == receipt.hash => {}
+            Some(_) => self.problem(name, "Central Command holds another bundle under this number"),
+            None => self.problem(name, "Central Command holds it, and it is missing here"),
+        }
+    }
+}

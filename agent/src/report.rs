@@ -1,0 +1,6 @@
+//! Report: everything that leaves for Central Command, and what comes back.
+
+pub mod checkin;
+pub mod client;
+pub mod drain;
+pub mod sync;

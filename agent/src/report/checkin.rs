@@ -1,0 +1,144 @@
+//! Check-in: says that the appliance is there, and learns which servers it looks after.
+//!
+//! The reply counts only with a freshness stamp that verifies; its sequence is stored before the reply is
+//! used. The inventory is kept, so that checks go on without Central Command and after a restart.
+
+use super::client::{CallError, Central};
+use crate::causes::chain;
+use crate::clock::Clock;
+use crate::config::{Config, credentials};
+use crate::store::{Store, StoreError, facts};
+use msp_contracts::SCHEMA_VERSION;
+use msp_contracts::api::{self, CheckinReply, CheckinRequest, WindowsTarget};
+use msp_contracts::dsse::{DsseError, Signed};
+use msp_contracts::keys::VerifyingKey;
+use msp_contracts::signed::{Freshness, StampError};
+use std::path::Path;
+
+/// A check-in that did not count.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckinError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the reply's freshness stamp does not hold: {}", chain(source))]
+    Forged {
+        #[source]
+        source: DsseError,
+    },
+    #[error("the reply's freshness stamp is refused")]
+    Refused {
+        #[source]
+        source: StampError,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+/// The hardware address of the first network interface that has one, by name.
+fn mac_address() -> String {
+    let Ok(entries) = std::fs::read_dir("/sys/class/net") else { return String::new() };
+    let mut names: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    names.sort();
+    let addresses = names.iter().map(|path| read(&path.join("address").to_string_lossy()));
+    addresses.into_iter().find(|address| !address.is_empty() && address != "00:00:00:00:00:00").unwrap_or_default()
+}
+
+/// The addresses of this machine, loopback left out, as the kernel's own tables list them.
+fn ip_addresses() -> Vec<String> {
+    let mut found = Vec::new();
+    // fib_trie names a local address on the line before "/32 host LOCAL".
+    let table = read("/proc/net/fib_trie");
+    let lines: Vec<_> = table.lines().collect();
+    for pair in lines.windows(2) {
+        if let [address, kind] = pair
+            && kind.contains("/32 host LOCAL")
+            && let Some(address) = address.trim().strip_prefix("|-- ")
+            && !address.starts_with("127.")
+        {
+            found.push(address.to_owned());
+        }
+    }
+    for line in read("/proc/net/if_inet6").lines() {
+        let digits = line.split_whitespace().next().and_then(|text| u128::from_str_radix(text, 16).ok());
+        let address = digits.map(std::net::Ipv6Addr::from).filter(|address| !address.is_loopback());
+        found.extend(address.map(|address| address.to_string()));
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn nixos_version() -> Option<String> {
+    let release = read("/etc/os-release");
+    let value = |name: &str| {
+        release.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_matches('"').to_owned())
+    };
+    (value("ID=").as_deref() == Some("nixos")).then(|| value("VERSION_ID=")).flatten()
+}
+
+fn request(config: &Config, agent_public_key: &str) -> CheckinRequest {
+    let uptime = read("/proc/uptime");
+    let uptime_seconds = uptime.split(['.', ' ']).next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    CheckinRequest {
+        schema_version: SCHEMA_VERSION,
+        site_id: config.site_id.clone(),
+        hostname: read("/proc/sys/kernel/hostname"),
+        mac_address: mac_address(),
+        ip_addresses: ip_addresses(),
+        uptime_seconds,
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        nixos_version: nixos_version(),
+        has_local_credentials: credentials::any(Path::new(&config.windows_credentials_dir)),
+        agent_public_key: agent_public_key.to_owned(),
+    }
+}
+
+/// Checks in once and stores what was learnt. Returns the inventory when it changed.
+///
+/// # Errors
+/// When the server cannot be reached, refuses, or its answer is not to be believed.
+pub async fn check_in(
+    central: &Central,
+    config: &Config,
+    agent_public_key: &str,
+    server_keys: &[VerifyingKey],
+    store: &Store,
+    clock: &dyn Clock,
+) -> Result<Option<Vec<WindowsTarget>>, CheckinError> {
+    let reply: CheckinReply = central.send(api::CHECKIN, &request(config, agent_public_key)).await?;
+    let freshness =
+        Freshness::verify(&reply.freshness, server_keys).map_err(|source| CheckinError::Forged { source })?;
+    let now = clock.now();
+    let (site, host) = (config.site_id.clone(), config.host_id.clone());
+    let targets = freshness.windows_targets.clone();
+    let listed = serde_json::to_string(&targets)
+        .map_err(|error| StoreError::Form { what: "the inventory", detail: error.to_string() })?;
+    let changed = store
+        .write(move |db| {
+            let highest = facts::sequence(db, facts::FRESHNESS_SEQUENCE)?;
+            if let Err(source) = freshness.stamp.check(&site, &host, now, highest) {
+                return Ok(Err(source));
+            }
+            facts::set(db, facts::FRESHNESS_SEQUENCE, &freshness.stamp.sequence.to_string())?;
+            facts::set(db, facts::LAST_CONTACT, &now.to_string())?;
+            let changed = facts::get(db, facts::INVENTORY)?.as_deref() != Some(&listed);
+            facts::set(db, facts::INVENTORY, &listed)?;
+            Ok(Ok(changed))
+        })
+        .await?
+        .map_err(|source| CheckinError::Refused { source })?;
+    Ok(changed.then_some(targets))
+}
+
+/// The inventory as it was learnt last.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn inventory(db: &rusqlite::Connection) -> Result<Vec<WindowsTarget>, StoreError> {
+    let Some(text) = facts::get(db, facts::INVENTORY)? else { return Ok(Vec::new()) };
+    serde_json::from_str(&text).map_err(|error| StoreError::Form { what: "the inventory", detail: error.to_string() })
+}

@@ -1,0 +1,174 @@
+//! Drains the outbox: at least once, in order within each kind, gone only when acknowledged.
+//!
+//! 408, 429, 5xx, transport errors and unreadable answers are tried again, with growing pauses; any other
+//! refusal moves the row to `rejected`, where it stays visible and blocks nothing. One kind that is stuck
+//! does not hold up the others.
+
+use super::client::{CallError, Central};
+use crate::causes::chain;
+use crate::store::outbox::{self, Kind, Row};
+use crate::store::{Store, StoreError, evidence};
+use msp_contracts::api::{EscalationReply, EvidenceReply, EvidenceSubmission, ExecutionReply, IncidentReply};
+use msp_contracts::canonical::sha256_hex;
+use msp_contracts::dsse::Signed;
+use msp_contracts::keys::VerifyingKey;
+use msp_contracts::signed::Receipt;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The first pause after a failure, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often the outbox is looked at when nobody says that something was added.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What is needed to deliver.
+#[derive(Clone)]
+pub struct Drain {
+    pub central: Central,
+    pub store: Store,
+    pub server_keys: Vec<VerifyingKey>,
+    /// Changes when something was added.
+    pub added: watch::Receiver<()>,
+}
+
+/// A delivery that did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum DeliveryError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the receipt for evidence does not hold: {reason}")]
+    Receipt { reason: String },
+}
+
+/// The pause before the next attempt, by how often it failed; the server may ask for a longer one.
+fn pause(attempts: u32, asked: Option<Duration>) -> Duration {
+    let grown = FIRST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LONGEST_PAUSE);
+    asked.map_or(grown, |asked| grown.max(asked.min(LONGEST_PAUSE)))
+}
+
+impl Drain {
+    /// Delivers rows of every kind until `stop`; each kind has a loop of its own.
+    pub async fn run(self, stop: CancellationToken) {
+        let loops = Kind::ALL.map(|kind| tokio::spawn(self.clone().run_kind(kind, stop.clone())));
+        for one in loops {
+            // A loop ends when `stop` says so; a panic in one is logged by the runtime.
+            let _ = one.await;
+        }
+    }
+
+    async fn run_kind(mut self, kind: Kind, stop: CancellationToken) {
+        loop {
+            self.added.mark_unchanged();
+            let wait = match self.next(kind).await {
+                Ok(Some(row)) => self.deliver(row).await,
+                Ok(None) => Some(LOOK),
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                    Some(LOOK)
+                }
+            };
+            let Some(wait) = wait else {
+                if stop.is_cancelled() {
+                    return;
+                }
+                continue;
+            };
+            // Between attempts only time counts; when idle, a new row counts too.
+            let idle = wait == LOOK;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+                Ok(()) = self.added.changed(), if idle => {}
+            }
+        }
+    }
+
+    async fn next(&self, kind: Kind) -> Result<Option<Row>, StoreError> {
+        self.store.write(move |db| outbox::oldest(db, kind)).await
+    }
+
+    /// Delivers one row; the pause before the next attempt when it did not arrive.
+    async fn deliver(&self, row: Row) -> Option<Duration> {
+        let id = row.id;
+        let sent = self.send(&row).await;
+        let (stored, wait) = match sent {
+            Ok(receipt) => (
+                self.store
+                    .write(move |db| {
+                        if let Some((sequence, envelope)) = receipt {
+                            evidence::store_receipt(db, sequence, &envelope)?;
+                        }
+                        outbox::acknowledged(db, id)
+                    })
+                    .await,
+                None,
+            ),
+            Err(DeliveryError::Call(error)) if !error.is_passing() => {
+                let said = chain(&error);
+                tracing::error!(kind = row.kind.as_str(), error = %said, "Central Command refuses a report for good");
+                (self.store.write(move |db| outbox::rejected(db, id, &said)).await, None)
+            }
+            Err(error) => {
+                let asked = match &error {
+                    DeliveryError::Call(call) => call.retry_after(),
+                    DeliveryError::Receipt { .. } => None,
+                };
+                let wait = pause(row.attempts, asked);
+                let said = chain(&error);
+                tracing::warn!(kind = row.kind.as_str(), attempts = row.attempts + 1, error = %said, "a report waits");
+                (self.store.write(move |db| outbox::tried(db, id, &said)).await, Some(wait))
+            }
+        };
+        match stored {
+            Ok(()) => wait,
+            Err(error) => {
+                // Not noted, so it will be sent again: the server knows it by its id.
+                tracing::error!(error = %chain(&error), "the outbox cannot be written");
+                Some(LONGEST_PAUSE.min(FIRST_PAUSE * 4))
+            }
+        }
+    }
+
+    /// Sends one row; for evidence, the verified receipt's sequence and bytes.
+    async fn send(&self, row: &Row) -> Result<Option<(u64, Vec<u8>)>, DeliveryError> {
+        let (path, body) = (row.path.as_str(), row.body.clone());
+        match row.kind {
+            Kind::Incident => self.central.post::<IncidentReply>(path, body).await.map(|_| None).map_err(Into::into),
+            Kind::Execution => self.central.post::<ExecutionReply>(path, body).await.map(|_| None).map_err(Into::into),
+            Kind::Escalation => {
+                self.central.post::<EscalationReply>(path, body).await.map(|_| None).map_err(Into::into)
+            }
+            Kind::Evidence => {
+                let reply: EvidenceReply = self.central.post(path, body).await?;
+                self.receipt(&row.body, &reply).map(Some).map_err(|reason| DeliveryError::Receipt { reason })
+            }
+        }
+    }
+
+    /// The receipt counts when the server signed it, for exactly the bytes that were sent.
+    fn receipt(&self, sent: &[u8], reply: &EvidenceReply) -> Result<(u64, Vec<u8>), String> {
+        let receipt = Receipt::verify(&reply.receipt, &self.server_keys).map_err(|error| chain(&error))?;
+        let sent: EvidenceSubmission = serde_json::from_slice(sent).map_err(|error| error.to_string())?;
+        let hash = sent.bundle.to_bytes().map(|bytes| sha256_hex(&bytes)).map_err(|error| chain(&error))?;
+        if receipt.hash != hash {
+            return Err(format!("it is for other bytes ({} instead of {hash})", receipt.hash));
+        }
+        let bytes = reply.receipt.to_bytes().map_err(|error| chain(&error))?;
+        Ok((receipt.sequence.0, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_the_server_may_ask_for_longer_ones_up_to_that() {
+        let pauses: Vec<_> = [0, 1, 2, 7, 8, 4_000_000].map(|n| pause(n, None).as_millis()).to_vec();
+        assert_eq!(pauses, [500, 1000, 2000, 60_000, 60_000, 60_000]);
+        assert_eq!(pause(0, Some(Duration::from_secs(7))), Duration::from_secs(7));
+        assert_eq!(pause(0, Some(Duration::from_secs(86_400))), LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,5 @@
+//! Sense: observe the appliance and the practice's servers, change nothing.
+
+pub mod check;
+pub mod host;
+pub mod windows;
