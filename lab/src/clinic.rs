@@ -1,0 +1,272 @@
+//! The clinic: Central Command, one agent, a member server and a domain controller, each a process of its own.
+
+use crate::Progress;
+use crate::drift::Server;
+use crate::process::{Process, succeed};
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The clinic's site.
+pub const SITE: &str = "clinic-a";
+const APPLIANCE: &str = "appliance-1";
+/// Both servers' WinRM account; they listen on loopback only and live as long as the lab.
+const ACCOUNT: &str = "msp-svc";
+
+/// The folder of a clinic: temporary, or one that stays.
+#[derive(Debug)]
+enum Folder {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+/// A clinic, open or not.
+#[derive(Debug)]
+pub struct Clinic {
+    folder: Folder,
+    /// FS01, a member server.
+    pub member: Option<Server>,
+    /// DC01, a domain controller.
+    pub controller: Option<Server>,
+    central: Option<Process>,
+    agent: Option<Process>,
+    /// Where Central Command listens: it comes back at the same address.
+    address: Option<CentralAddress>,
+}
+
+/// Where Central Command listens.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CentralAddress {
+    /// For agents, with mutual TLS: address and port.
+    pub agents: String,
+    /// For people: address and port.
+    pub people: String,
+}
+
+impl Clinic {
+    /// Makes the clinic's folder.
+    ///
+    /// # Errors
+    /// When it cannot be made, or holds files already.
+    pub fn prepare(keep: Option<&Path>) -> anyhow::Result<Self> {
+        let folder = match keep {
+            Some(path) => {
+                let empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+                anyhow::ensure!(empty, "{}: holds files already: name an empty folder", path.display());
+                std::fs::create_dir_all(path).with_context(|| format!("{}: cannot be made", path.display()))?;
+                Folder::Kept(path.canonicalize().context("finding the folder")?)
+            }
+            None => {
+                Folder::Temporary(tempfile::Builder::new().prefix("msp-lab-").tempdir().context("making a folder")?)
+            }
+        };
+        Ok(Self { folder, member: None, controller: None, central: None, agent: None, address: None })
+    }
+
+    /// The clinic's folder.
+    pub fn path(&self) -> &Path {
+        match &self.folder {
+            Folder::Temporary(folder) => folder.path(),
+            Folder::Kept(path) => path,
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.path().join(name).display().to_string()
+    }
+
+    /// The agent's configuration.
+    pub fn config(&self) -> String {
+        self.file("agent/config.yaml")
+    }
+
+    /// Central Command's folder.
+    pub fn central_dir(&self) -> String {
+        self.file("central")
+    }
+
+    /// Where people find Central Command's page.
+    pub fn people(&self) -> Option<String> {
+        self.address.as_ref().map(|address| format!("http://{}/", address.people))
+    }
+
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// When a program is not built, does not start, or refuses what it is given.
+    pub async fn open(&mut self, progress: Progress) -> anyhow::Result<()> {
+        progress.say("Central Command: authority, certificates, database");
+        self.found().await?;
+        progress.say("two simulated Windows servers: FS01 (member), DC01 (domain controller)");
+        self.start_servers().await?;
+        self.start_central().await?;
+        let address = self.address.clone().context("Central Command is not running")?;
+        self.write_config(&address.agents)?;
+        progress.say("the agent");
+        self.start_agent()
+    }
+
+    /// Makes folders, authority, certificates and keys; nothing runs yet.
+    ///
+    /// # Errors
+    /// When a program is not built or refuses.
+    pub async fn found(&self) -> anyhow::Result<()> {
+        for folder in ["logs", "agent/windows", "agent/rules"] {
+            std::fs::create_dir_all(self.path().join(folder)).with_context(|| format!("{folder}: cannot be made"))?;
+        }
+        let (central, agent) = (self.central_dir(), self.file("agent"));
+        succeed("msp-central", &["init", "--dir", &central, "--name", "127.0.0.1"]).await?;
+        let issue = ["issue", "--dir", &central, "--site", SITE, "--appliance", APPLIANCE, "--out", &agent];
+        succeed("msp-central", &issue).await?;
+        succeed("msp-agent", &["keygen", "--out", &self.file("agent/signing.pem")]).await?;
+        Ok(())
+    }
+
+    /// Starts both servers, and gives Central Command their addresses and the agent their credentials.
+    ///
+    /// # Errors
+    /// When a server does not start.
+    pub async fn start_servers(&mut self) -> anyhow::Result<()> {
+        let member = Server::start(self.path(), "FS01", "member", "127.0.0.11", ACCOUNT).await?;
+        let controller = Server::start(self.path(), "DC01", "dc", "127.0.0.12", ACCOUNT).await?;
+        self.write_inventory(&[&member, &controller]).await?;
+        let authorities = [&member, &controller].map(|server| std::fs::read_to_string(&server.authority));
+        let authorities: String =
+            authorities.into_iter().collect::<Result<_, _>>().context("the servers' authorities")?;
+        std::fs::write(self.path().join("agent/windows-ca.pem"), authorities).context("the servers' authorities")?;
+        for server in [&member, &controller] {
+            let file = self.path().join(format!("agent/windows/{}.yaml", server.hostname));
+            let logon = json!({ "username": ACCOUNT, "password": server.password });
+            std::fs::write(&file, logon.to_string()).context("writing credentials")?;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))
+                .context("protecting credentials")?;
+        }
+        self.member = Some(member);
+        self.controller = Some(controller);
+        Ok(())
+    }
+
+    /// Starts the agent.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn start_agent(&mut self) -> anyhow::Result<()> {
+        let config = self.config();
+        let args = ["run", "--config", &config, "--exit-with-stdin"];
+        self.agent = Some(Process::start(&self.path().join("logs"), "agent", "msp-agent", &args)?);
+        Ok(())
+    }
+
+    /// Stops the agent.
+    pub async fn stop_agent(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            agent.stop().await;
+        }
+    }
+
+    async fn write_inventory(&self, servers: &[&Server]) -> anyhow::Result<()> {
+        let entries: Vec<_> = servers
+            .iter()
+            .map(|one| json!({ "hostname": one.hostname, "ip_address": one.winrm.ip(), "port": one.winrm.port() }))
+            .collect();
+        let file = self.file("targets.json");
+        std::fs::write(&file, json!(entries).to_string()).context("writing the inventory")?;
+        succeed("msp-central", &["targets", "set", "--dir", &self.central_dir(), "--site", SITE, &file]).await?;
+        Ok(())
+    }
+
+    /// Writes the agent's configuration; `central` is address and port of its Central Command.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_config(&self, central: &str) -> anyhow::Result<()> {
+        let public_key =
+            std::fs::read_to_string(self.path().join("agent/central.pub")).context("Central Command's key")?;
+        let config = format!(
+            "# The lab's agent: everything that is not here has its default.\n\
+             site_id: {SITE}\nhost_id: {APPLIANCE}\nmcp_url: https://{central}\nmcp_public_key: \"{}\"\n\
+             client_cert_file: client.pem\nclient_key_file: client-key.pem\nca_cert_file: ca.pem\n\
+             signing_key_file: signing.pem\nstate_dir: state\nrules_dir: rules\n\
+             windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: 1\n",
+            public_key.trim(),
+        );
+        std::fs::write(self.config(), config).context("writing the agent's configuration")
+    }
+
+    /// Starts Central Command, at the address it had before if it had one.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_central(&mut self) -> anyhow::Result<()> {
+        let any = "127.0.0.1:0".to_owned();
+        let (agents, people) =
+            self.address.as_ref().map_or((any.clone(), any), |old| (old.agents.clone(), old.people.clone()));
+        let dir = self.central_dir();
+        let args = ["serve", "--dir", &dir, "--listen", &agents, "--people", &people, "--exit-with-stdin"];
+        let mut central = Process::start(&self.path().join("logs"), "central", "msp-central", &args)?;
+        self.address = Some(central.ready().await?);
+        self.central = Some(central);
+        Ok(())
+    }
+
+    /// Where Central Command listens, or listened last.
+    pub fn address(&self) -> Option<&CentralAddress> {
+        self.address.as_ref()
+    }
+
+    /// Takes Central Command away.
+    pub async fn stop_central(&mut self) {
+        if let Some(mut central) = self.central.take() {
+            central.stop().await;
+        }
+    }
+
+    /// Says which process has died, if one has.
+    pub fn dead(&mut self) -> Option<String> {
+        let agent = self.agent.as_mut()?;
+        (!agent.runs()).then(|| format!("the agent has died:\n{}", agent.last_words()))
+    }
+
+    /// Stops everything, all at once.
+    pub async fn close(&mut self) {
+        let central = async {
+            if let Some(central) = &mut self.central {
+                central.stop().await;
+            }
+        };
+        let agent = async {
+            if let Some(agent) = &mut self.agent {
+                agent.stop().await;
+            }
+        };
+        let member = async {
+            if let Some(server) = &mut self.member {
+                server.stop().await;
+            }
+        };
+        let controller = async {
+            if let Some(server) = &mut self.controller {
+                server.stop().await;
+            }
+        };
+        tokio::join!(central, agent, member, controller);
+    }
+
+    /// Everything the agent has logged since the clinic was prepared.
+    pub fn agent_log(&self) -> String {
+        std::fs::read_to_string(self.path().join("logs/agent.log")).unwrap_or_default()
+    }
+
+    /// The end of the agent's log, for whoever has to find out what went wrong.
+    pub fn last_words(&self) -> String {
+        let words = self.agent.as_ref().map(Process::last_words).unwrap_or_default();
+        let kept = match &self.folder {
+            Folder::Kept(path) => format!("all logs: {}", path.join("logs").display()),
+            Folder::Temporary(_) => "run again with --keep DIR to have all logs".to_owned(),
+        };
+        format!("the agent's last words:\n{words}\n{kept}")
+    }
+}

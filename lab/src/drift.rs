@@ -1,0 +1,162 @@
+//! A simulated Windows server and its drift API: turns things off, and says how things really are.
+
+use crate::process::Process;
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Something that is wrong on a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drift {
+    /// A firewall profile is turned off: Domain, Private or Public.
+    FirewallProfileOff(&'static str),
+    /// A service is stopped, by its short name.
+    ServiceStopped(&'static str),
+}
+
+impl Drift {
+    fn request(self) -> Value {
+        match self {
+            Self::FirewallProfileOff(profile) => json!({ "kind": "firewall_profile_off", "profile": profile }),
+            Self::ServiceStopped(service) => json!({ "kind": "service_stopped", "service": service }),
+        }
+    }
+
+    /// The check that finds it, and the part it is about.
+    pub fn check(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::FirewallProfileOff(_) => ("firewall", None),
+            Self::ServiceStopped(service) => ("services", Some(service)),
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Self::FirewallProfileOff(profile) => format!("firewall profile {profile} turned off"),
+            Self::ServiceStopped(service) => format!("service {service} stopped"),
+        }
+    }
+}
+
+/// A running simulated server.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    /// Its name.
+    pub hostname: String,
+    /// Where it takes WinRM over HTTPS.
+    pub winrm: SocketAddr,
+    drift: SocketAddr,
+    /// The password of its WinRM account.
+    pub password: String,
+    /// The authority of its certificate, in PEM.
+    pub authority: PathBuf,
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    winrm: SocketAddr,
+    drift: SocketAddr,
+}
+
+/// One entry of the server's change ledger.
+#[derive(Debug, Deserialize)]
+pub struct Change {
+    /// `firewall`, `services`, ...
+    pub subsystem: String,
+    /// What was changed.
+    pub object: String,
+    /// Who changed it.
+    pub source: String,
+}
+
+impl Server {
+    /// Starts a server of this profile on this address, with a password of its own.
+    pub async fn start(folder: &Path, hostname: &str, profile: &str, ip: &str, account: &str) -> anyhow::Result<Self> {
+        let place = folder.join(hostname);
+        std::fs::create_dir_all(&place).with_context(|| format!("{}: cannot be made", place.display()))?;
+        let password = random_password()?;
+        let password_file = place.join("password");
+        std::fs::write(&password_file, &password).context("writing the server's password")?;
+        let (any, tls) = (format!("{ip}:0"), place.display().to_string());
+        let password_file = password_file.display().to_string();
+        let args = [
+            "--profile",
+            profile,
+            "--listen",
+            &any,
+            "--drift",
+            &any,
+            "--hostname",
+            hostname,
+            "--user",
+            account,
+            "--password-file",
+            &password_file,
+            "--tls-dir",
+            &tls,
+            "--exit-with-stdin",
+        ];
+        let mut process = Process::start(&folder.join("logs"), hostname, "msp-winsim", &args)?;
+        let ready: Ready = process.ready().await?;
+        // The client wants one although it speaks plain HTTP here; somebody may have installed it before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
+        Ok(Self {
+            process,
+            hostname: hostname.to_owned(),
+            winrm: ready.winrm,
+            drift: ready.drift,
+            password,
+            authority: place.join("ca.pem"),
+            http: http.context("preparing the drift client")?,
+        })
+    }
+
+    /// Makes something wrong.
+    pub async fn inject(&self, drift: Drift) -> anyhow::Result<()> {
+        let url = format!("http://{}/drift", self.drift);
+        let reply = self.http.post(url).json(&drift.request()).send().await.context("injecting drift")?;
+        let (status, said) = (reply.status(), reply.text().await.unwrap_or_default());
+        anyhow::ensure!(status.is_success(), "injecting drift on {}: {status} {said}", self.hostname);
+        Ok(())
+    }
+
+    /// Everything that was changed on it, oldest first.
+    pub async fn ledger(&self) -> anyhow::Result<Vec<Change>> {
+        let url = format!("http://{}/ledger", self.drift);
+        let reply = self.http.get(url).send().await.context("reading the ledger")?;
+        let document: Value = reply.json().await.context("reading the ledger")?;
+        let entries = document.get("entries").cloned().unwrap_or(document);
+        serde_json::from_value(entries).context("reading the ledger")
+    }
+
+    /// Stops it.
+    pub async fn stop(&mut self) {
+        self.process.stop().await;
+    }
+}
+
+/// 32 hexadecimal digits of the operating system's randomness.
+fn random_password() -> anyhow::Result<String> {
+    use std::io::Read;
+    let mut bytes = [0u8; 16];
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("/dev/urandom")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Drift {
+    /// Whether a change in the ledger is a script's mending of this drift.
+    pub fn is_about(self, change: &Change) -> bool {
+        let (subsystem, object) = match self {
+            Self::FirewallProfileOff(profile) => ("firewall", profile),
+            Self::ServiceStopped(service) => ("services", service),
+        };
+        change.subsystem == subsystem && change.object.contains(object) && change.source != "drift"
+    }
+}

@@ -1,0 +1,27 @@
+//! A clinic on loopback. The real binaries as child processes: Central Command with mutual TLS, one agent, two
+//! simulated Windows servers; drift is injected, and the lab says whether it was healed and proved.
+//!
+//! [`clinic`] starts and stops the processes, [`drift`] turns things off on a server, [`watch`] reads what the
+//! agent and Central Command say, [`once`] is the scripted round, [`report`] its table and its JSON. The tests of
+//! the suite open clinics through the same door.
+
+pub mod clinic;
+pub mod drift;
+pub mod endless;
+pub mod once;
+pub mod process;
+pub mod report;
+pub mod watch;
+
+use std::io::Write;
+
+/// Says on stderr what the lab is doing.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress;
+
+impl Progress {
+    /// One line.
+    pub fn say(self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "lab: {text}");
+    }
+}

@@ -1,0 +1,90 @@
+//! msp-lab: opens a clinic on loopback, runs a round or keeps it running, and closes it whatever happens.
+
+use anyhow::Context;
+use clap::Parser;
+use msp_lab::clinic::Clinic;
+use msp_lab::{Progress, endless, once};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(
+    name = "msp-lab",
+    about = "A clinic on this machine: Central Command, an agent and two simulated Windows servers, on loopback",
+    after_help = "Examples:\n  cargo lab --once           one scripted round, a table, exit code 0 when all was healed and proved\n  \
+                  cargo lab --once --json    the same as one JSON document on stdout\n  \
+                  cargo lab                  keeps running, with drift now and then, until Ctrl-C\n\n\
+                  Progress goes to stderr. Everything lives in one temporary folder, which goes away unless --keep is given."
+)]
+struct Args {
+    /// One scripted round, then stop
+    #[arg(long)]
+    once: bool,
+    /// One JSON document on stdout, nothing else there (with --once)
+    #[arg(long, requires = "once")]
+    json: bool,
+    /// Put the clinic's files here and leave them there (logs, state, keys)
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args).await {
+        Ok(code) => code,
+        Err(error) => {
+            Progress.say(&format!("failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut clinic = Clinic::prepare(args.keep.as_deref())?;
+    let work = async {
+        clinic.open(Progress).await?;
+        if args.once {
+            let report = once::round(&mut clinic, Progress).await?;
+            anyhow::Ok(Some(report))
+        } else {
+            endless::keep_running(&mut clinic, Progress).await?;
+            anyhow::Ok(None)
+        }
+    };
+    let ended = tokio::select! {
+        ended = work => Some(ended),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    clinic.close().await;
+    let Some(ended) = ended else {
+        Progress.say("stopped");
+        // A round that was broken off has shown nothing.
+        return Ok(ExitCode::from(u8::from(args.once)));
+    };
+    let report = match ended {
+        Ok(Some(report)) => report,
+        Ok(None) => return Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            Progress.say(&clinic.last_words());
+            return Err(error);
+        }
+    };
+    let mut out = std::io::stdout();
+    if args.json {
+        report.json(&mut out)?
+    } else {
+        report.table(&mut out)?
+    }
+    for failure in &report.failures {
+        Progress.say(&format!("FAILED: {failure}"));
+    }
+    if !report.failures.is_empty() {
+        Progress.say(&clinic.last_words());
+    }
+    Ok(ExitCode::from(u8::from(!report.failures.is_empty())))
+}

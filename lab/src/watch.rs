@@ -1,0 +1,103 @@
+//! What the agent and Central Command say, through the doors that people use: their command lines.
+
+use crate::clinic::{Clinic, SITE};
+use crate::drift::Drift;
+use crate::process::{output, succeed};
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One incident as `msp-agent incidents --json` lists it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Incident {
+    /// `INC-` and twelve hexadecimal digits.
+    pub incident_id: String,
+    /// The machine: its IP address.
+    pub host_id: String,
+    /// The check that found it.
+    pub check: String,
+    /// The part of the check.
+    pub subject: Option<String>,
+    /// `open`, `escalated` or `resolved`.
+    pub state: String,
+    /// `L1`, `L2` or `L3`.
+    pub level: Option<String>,
+    /// The runbook that ran.
+    pub runbook_id: Option<String>,
+    /// How it ended, in our word.
+    pub outcome: Option<String>,
+    /// The bundle that proves it.
+    pub evidence_id: Option<String>,
+}
+
+/// What the agent knows.
+#[derive(Debug, Deserialize)]
+pub struct Known {
+    /// Newest first.
+    pub incidents: Vec<Incident>,
+    /// What is owed to Central Command.
+    pub outbox: Outbox,
+}
+
+/// How full the outbox is.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Outbox {
+    /// Rows that wait.
+    pub pending: u64,
+    /// Rows that the server refused for good.
+    pub rejected: u64,
+}
+
+/// What `msp-agent evidence verify --json` found.
+#[derive(Debug, Deserialize)]
+pub struct Verified {
+    /// Whether all of it holds.
+    pub ok: bool,
+    /// How many bundles there are.
+    pub count: u64,
+    /// What does not hold.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that does not hold.
+#[derive(Debug, Deserialize)]
+pub struct Problem {
+    /// The bundle.
+    pub bundle: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Reads the agent's incidents and outbox.
+pub async fn incidents(clinic: &Clinic) -> anyhow::Result<Known> {
+    let printed = succeed("msp-agent", &["incidents", "--json", "--config", &clinic.config()]).await?;
+    serde_json::from_slice(&printed).context("reading the agent's incidents")
+}
+
+/// Verifies the agent's evidence.
+pub async fn verify(clinic: &Clinic) -> anyhow::Result<Verified> {
+    let (_, printed) = output("msp-agent", &["evidence", "verify", "--json", "--config", &clinic.config()]).await?;
+    serde_json::from_slice(&printed).context("reading the agent's verdict")
+}
+
+/// The ids of the bundles that Central Command holds, as often as it holds them.
+pub async fn evidence_at_central(clinic: &Clinic) -> anyhow::Result<Vec<String>> {
+    let dir = clinic.central_dir();
+    let printed = succeed("msp-central", &["list", "evidence", "--dir", &dir, "--site", SITE, "--json"]).await?;
+    let document: Value = serde_json::from_slice(&printed).context("reading Central Command's evidence")?;
+    let rows = document.get("bundles").and_then(Value::as_array).context("Central Command lists no evidence")?;
+    Ok(rows.iter().filter_map(|row| row.get("bundle_id")?.as_str().map(ToOwned::to_owned)).collect())
+}
+
+impl Known {
+    /// The incident of this drift on this machine that is none of `before`.
+    pub fn of(&self, host_id: &str, drift: Drift, before: &[String]) -> Option<&Incident> {
+        let (check, subject) = drift.check();
+        self.incidents.iter().find(|one| {
+            one.host_id == host_id
+                && one.check == check
+                && one.subject.as_deref() == subject
+                && !before.contains(&one.incident_id)
+        })
+    }
+}
