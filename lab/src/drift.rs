@@ -119,9 +119,20 @@ impl Server {
     }
 
     /// Makes something wrong.
+    ///
+    /// # Errors
+    /// When the server does not take it.
     pub async fn inject(&self, drift: Drift) -> anyhow::Result<()> {
+        self.send(&drift.request()).await
+    }
+
+    /// Sends any request of the server's drift API.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub async fn send(&self, request: &Value) -> anyhow::Result<()> {
         let url = format!("http://{}/drift", self.drift);
-        let reply = self.http.post(url).json(&drift.request()).send().await.context("injecting drift")?;
+        let reply = self.http.post(url).json(request).send().await.context("injecting drift")?;
         let (status, said) = (reply.status(), reply.text().await.unwrap_or_default());
         anyhow::ensure!(status.is_success(), "injecting drift on {}: {status} {said}", self.hostname);
         Ok(())

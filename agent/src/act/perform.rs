@@ -144,14 +144,15 @@ fn judge(
         ReportStatus::Compliant => (Detail::Fixed, broke_off),
         ReportStatus::Pending => (Detail::Pending, broke_off),
         ReportStatus::Unsupported => (Detail::Unsupported, Some(said(verified))),
-        ReportStatus::Drift | ReportStatus::Error => {
-            let why = match remediated {
-                Err(error) => chain(error),
-                Ok(report) if !report.reasons.is_empty() => report.reasons.join("; "),
-                Ok(_) => said(verified),
-            };
-            (Detail::Failed, Some(why))
-        }
+        ReportStatus::Drift | ReportStatus::Error => match remediated {
+            Err(error) => (Detail::Failed, Some(chain(error))),
+            // The script found out that it has no say here (Group Policy, a disabled service) and changed nothing.
+            Ok(report) if report.status == ReportStatus::Unsupported && !report.changed => {
+                (Detail::Unsupported, Some(said(report)))
+            }
+            Ok(report) if !report.reasons.is_empty() => (Detail::Failed, Some(report.reasons.join("; "))),
+            Ok(_) => (Detail::Failed, Some(said(verified))),
+        },
     };
     (detail, error, post_state)
 }
@@ -208,7 +209,8 @@ mod tests {
         use Phase::{Remediate, Undo, Verify};
         use ReportStatus::{Compliant, Drift, Error, Pending, Unsupported};
         let changed = [(Remediate, Compliant, true)];
-        let cases: [(bool, &[_], &[_], Detail); 9] = [
+        let cases: [(bool, &[_], &[_], Detail); 10] = [
+            (true, &[(Remediate, Unsupported, false)], &[(Verify, Drift, false)], Detail::Unsupported),
             (true, &changed, &[(Verify, Compliant, false)], Detail::Fixed),
             (true, &[(Remediate, Compliant, false)], &[(Verify, Compliant, false)], Detail::NoChange),
             (true, &[(Remediate, Error, false)], &[(Verify, Drift, false)], Detail::Failed),

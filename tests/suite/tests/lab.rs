@@ -1,0 +1,67 @@
+//! `cargo lab`, as a newcomer runs it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+
+use msp_lab::process::program;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[test]
+fn one_round_heals_and_proves_both_drifts_and_prints_one_document() {
+    let done = Command::new(program("msp-lab").unwrap()).args(["--once", "--json"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    let document: Value = serde_json::from_slice(&done.stdout).expect("one JSON document and nothing else");
+    assert_eq!(document["ok"], true, "{document:#}\n{said}");
+    assert_eq!(document["outbox"]["pending"], 0);
+    assert_eq!(document["evidence"]["chain_ok"], true);
+    let drifts = document["drifts"].as_array().unwrap();
+    let healed: Vec<_> = drifts
+        .iter()
+        .map(|d| (d["target"].as_str().unwrap(), d["check"].as_str().unwrap(), d["runbook"].as_str().unwrap()))
+        .collect();
+    assert_eq!(healed, [("FS01", "firewall", "RB-WIN-FIREWALL-001"), ("DC01", "services/DNS", "RB-WIN-SVC-001")]);
+    for drift in drifts {
+        assert_eq!((&drift["level"], &drift["outcome"]), (&1.into(), &"fixed".into()), "{drift:#}");
+        assert_eq!(drift["evidence_verified"], true, "{drift:#}");
+        assert!(drift["detected_ms"].as_u64().unwrap() <= drift["healed_ms"].as_u64().unwrap(), "{drift:#}");
+    }
+    assert!(document["evidence"]["count"].as_u64().unwrap() > 2);
+}
+
+#[test]
+fn a_running_lab_stops_within_two_seconds_and_leaves_no_process_behind() {
+    let mut lab =
+        Command::new(program("msp-lab").unwrap()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(lab.stderr.take().unwrap()).lines();
+    let running = lines.any(|line| line.unwrap().contains("Ctrl-C stops everything"));
+    assert!(running, "the lab ended before it ran");
+    let children = children_of(lab.id());
+    assert!(children.len() >= 4, "Central Command, an agent and two servers: {children:?}");
+
+    let interrupted = Instant::now();
+    kill_process(Pid::from_raw(lab.id().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
+    // Nobody reads its last lines otherwise.
+    lines.for_each(drop);
+    let status = lab.wait().unwrap();
+    assert!(interrupted.elapsed() < Duration::from_secs(2), "{:?}", interrupted.elapsed());
+    assert!(status.success(), "{status}");
+    let left: Vec<_> = children.iter().filter(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()).collect();
+    assert!(left.is_empty(), "{left:?} still run");
+}
+
+/// The children of a process, as /proc lists them.
+fn children_of(parent: u32) -> Vec<u32> {
+    let stat = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        // "pid (name) state ppid ...": the name may hold anything but the last ')'.
+        let text = stat(*pid);
+        let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        rest.split_whitespace().nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent)
+    })
+    .collect()
+}

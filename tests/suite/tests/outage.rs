@@ -1,0 +1,94 @@
+//! Central Command goes away while things drift, comes back ill, then well: nothing is lost, nothing arrives twice.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use msp_lab::Progress;
+use msp_lab::clinic::{Clinic, SITE};
+use msp_lab::drift::Drift;
+use msp_lab::process::succeed;
+use msp_suite::agent::{healed, wait};
+use msp_suite::stand_in::{StandIn, answer};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often Central Command holds each id of a kind.
+async fn held(clinic: &Clinic, what: &str, id: &str) -> BTreeMap<String, usize> {
+    let dir = clinic.central_dir();
+    let printed = succeed("msp-central", &["list", what, "--dir", &dir, "--site", SITE, "--json"]).await.unwrap();
+    let document: Value = serde_json::from_slice(&printed).unwrap();
+    let mut found = BTreeMap::new();
+    // Evidence comes with its chains beside it, the others as a list.
+    let rows = document.get("bundles").unwrap_or(&document);
+    for row in rows.as_array().unwrap() {
+        *found.entry(row[id].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_healed_while_central_command_is_away_or_ill_arrives_afterwards_each_report_once() {
+    let mut clinic = Clinic::prepare(None).unwrap();
+    clinic.open(Progress).await.unwrap();
+    wait(&mut clinic, "everything of the start has arrived", |known| {
+        known.outbox.pending == 0 && !known.incidents.is_empty()
+    })
+    .await
+    .unwrap();
+
+    clinic.stop_central().await;
+    let (member, controller) = (clinic.member.as_ref().unwrap(), clinic.controller.as_ref().unwrap());
+    let (fs01, dc01) = (member.winrm.ip().to_string(), controller.winrm.ip().to_string());
+    member.inject(Drift::FirewallProfileOff("Public")).await.unwrap();
+    member.inject(Drift::ServiceStopped("W32Time")).await.unwrap();
+    controller.inject(Drift::ServiceStopped("DNS")).await.unwrap();
+    let offline = wait(&mut clinic, "three drifts are healed without Central Command", |known| {
+        healed(known, &fs01, "firewall", None)
+            && healed(known, &fs01, "services", Some("W32Time"))
+            && healed(known, &dc01, "services", Some("DNS"))
+    })
+    .await
+    .unwrap();
+    assert!(offline.outbox.pending > 0, "{offline:?}");
+
+    // The agent is started again in between: what is owed survives it.
+    clinic.stop_agent().await;
+    clinic.start_agent().unwrap();
+
+    // Central Command comes back ill.
+    let address = clinic.address().unwrap().agents.clone();
+    let ill = StandIn::start(&clinic.central_dir(), &address, |_, number| match number % 5 {
+        0 => answer("500 Internal Server Error", "", b"boom"),
+        1 => answer("429 Too Many Requests", "retry-after: 1\r\n", b""),
+        2 => answer("200 OK", "content-type: application/json\r\n", b"{\"no\": \"reply of ours\"}"),
+        3 => answer("200 OK", "content-type: text/html\r\n", b"<html>a captive portal</html>"),
+        _ => None,
+    })
+    .await
+    .unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let posts = ill.asked().iter().filter(|asked| asked.line.starts_with("POST")).count();
+    assert!(posts > 4, "only {posts} reports were tried");
+    let known = wait(&mut clinic, "the agent answers", |_| true).await.unwrap();
+    assert!(known.outbox.pending >= offline.outbox.pending, "{known:?} after {offline:?}");
+    assert_eq!(known.outbox.rejected, 0, "an illness is no refusal");
+    ill.stop().await;
+
+    clinic.start_central().await.unwrap();
+    let known = wait(&mut clinic, "everything has arrived", |known| known.outbox.pending == 0).await.unwrap();
+    assert_eq!(known.outbox.rejected, 0);
+
+    let incidents = held(&clinic, "incidents", "incident_id").await;
+    let expected: BTreeMap<_, _> = known.incidents.iter().map(|one| (one.incident_id.clone(), 1)).collect();
+    assert_eq!(incidents, expected, "each incident, once");
+    let evidence = held(&clinic, "evidence", "bundle_id").await;
+    let bundles: Vec<_> = known.incidents.iter().filter_map(|one| one.evidence_id.clone()).collect();
+    assert!(bundles.len() >= 3 && bundles.iter().all(|id| evidence.get(id) == Some(&1)), "{bundles:?} in {evidence:?}");
+    let (code, verified) =
+        msp_suite::agent::json(&["evidence", "verify", "--json", "--config", &clinic.config()]).unwrap();
+    assert_eq!((code, &verified["ok"]), (Some(0), &Value::Bool(true)), "{verified:#}");
+    assert_eq!(verified["count"], evidence.len(), "each bundle, once");
+    assert_eq!(verified["receipts"], verified["count"], "each with its receipt");
+    let executions = held(&clinic, "executions", "execution_id").await;
+    assert!(executions.len() >= 3 && executions.values().all(|times| *times == 1), "{executions:?}");
+    clinic.close().await;
+}
