@@ -234,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn the_page_for_operators_names_every_key() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for key in KEYS.iter().chain(OLD_SPELLINGS.iter().map(|(old, _)| old)) {
+            assert!(page.contains(&format!("`{key}`")), "{key} is not in docs/configuration.md");
+        }
+    }
+
+    #[test]
     fn defaults_are_those_of_the_contract_and_files_stand_beside_the_configuration() {
         let config = read(&minimal(), &[]).unwrap().config;
         assert_eq!((config.poll_interval, config.order_ttl, config.max_queue_size), (60, 900, 1000));
