@@ -3,10 +3,10 @@
 //! One loop a concern (the appliance's checks, each Windows server, check-in, rule sync, outbox, roll-up):
 //! a slow or dead one never holds up the others. All end when the token is cancelled.
 
+mod fleet;
 pub mod policy;
 pub mod round;
 
-use crate::adapters::inventory::{self, Server};
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -23,7 +23,6 @@ use msp_contracts::api::WindowsTarget;
 use msp_contracts::evidence::Target;
 use msp_contracts::keys::{self, VerifyingKey};
 use policy::Policy;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -48,7 +47,7 @@ pub struct Agent {
     pub inventory: watch::Sender<Vec<WindowsTarget>>,
     /// Changes when something was added to the outbox.
     pub owed: watch::Sender<()>,
-    /// True once a check-in has ever succeeded: Central Command knows this agent's key then.
+    /// True once a check-in has succeeded since the start: Central Command knows this agent's key then.
     pub known: watch::Sender<bool>,
 }
 
@@ -69,18 +68,14 @@ impl Agent {
         })?;
         let key = keys::private_from_pem(&pem).with_context(|| file.display().to_string())?;
         let server_keys = vec![keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?];
-        std::fs::create_dir_all(&config.state_dir)
-            .with_context(|| format!("{}: the state folder cannot be made", config.state_dir.display()))?;
         let store = Store::open(&config.state_dir)?;
-        let (envelope, targets, known) = store
-            .write(|db| {
-                let known = facts::get(db, facts::LAST_CONTACT)?.is_some();
-                Ok((facts::get(db, facts::RULES)?, checkin::inventory(db)?, known))
-            })
-            .await?;
+        let (envelope, targets) =
+            store.write(|db| Ok((facts::get(db, facts::RULES)?, checkin::inventory(db)?))).await?;
         if let Err(error) = sync::lay_out(&config.state_dir, envelope.as_deref(), &server_keys) {
             tracing::error!(error = %chain(&error), "the stored rule set is not used; the built-in rules are");
-            sync::lay_out(&config.state_dir, None, &server_keys)?;
+            if let Err(error) = sync::lay_out(&config.state_dir, None, &server_keys) {
+                tracing::error!(error = %chain(&error), "the folder of the synced rules could not be emptied");
+            }
         }
         let policy = Arc::new(Policy::load(&config)?);
         let signer = Signer {
@@ -98,7 +93,7 @@ impl Agent {
             policy: watch::Sender::new(policy),
             inventory: watch::Sender::new(targets),
             owed: watch::Sender::new(()),
-            known: watch::Sender::new(known),
+            known: watch::Sender::new(false),
             config,
         })
     }
@@ -120,12 +115,18 @@ impl Agent {
         loops.spawn(Arc::clone(&self).check_in(central.clone(), stop.clone()));
         loops.spawn(Arc::clone(&self).sync_rules(central, stop.clone()));
         loops.spawn(Arc::clone(&self).watch_appliance(machine, stop.clone()));
-        loops.spawn(Arc::clone(&self).watch_servers(stop.clone()));
-        loops.spawn(Arc::clone(&self).roll_up(stop));
+        loops.spawn(fleet::watch_servers(Arc::clone(&self), stop.clone()));
+        loops.spawn(Arc::clone(&self).roll_up(stop.clone()));
         while let Some(ended) = loops.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a loop of the agent ended early");
+            if stop.is_cancelled() {
+                continue;
             }
+            // A daemon with a dead loop looks alive and is not: the service manager starts it anew.
+            stop.cancel();
+            return match ended {
+                Ok(()) => Err(anyhow::anyhow!("a loop of the agent ended early")),
+                Err(error) => Err(error).context("a loop of the agent ended early"),
+            };
         }
         Ok(())
     }
@@ -150,7 +151,7 @@ impl Agent {
     async fn check_in(self: Arc<Self>, central: Central, stop: CancellationToken) {
         let public_key = keys::public_to_hex(&self.signer.key.verifying_key());
         let mut reached = false;
-        while {
+        loop {
             let once = checkin::check_in(
                 &central,
                 &self.config,
@@ -176,78 +177,60 @@ impl Agent {
                     tracing::warn!(error = %chain(&error), "check-in failed; work goes on with what is known");
                 }
             }
-            waited(self.poll(), &stop).await
-        } {}
+            if !waited(self.poll(), &stop).await {
+                return;
+            }
+        }
     }
 
     async fn sync_rules(self: Arc<Self>, central: Central, stop: CancellationToken) {
-        while {
-            let once = sync::sync(&central, &self.config, &self.server_keys, &self.store, self.clock.as_ref());
-            match once.await {
-                Ok(true) => match Policy::load(&self.config) {
-                    Ok(policy) => {
-                        self.policy.send_replace(Arc::new(policy));
-                    }
-                    Err(error) => tracing::error!(error = %format!("{error:#}"), "the new rules could not be loaded"),
-                },
-                Ok(false) => {}
+        // Rules that are stored and not in force yet: kept until they are, whatever goes wrong in between.
+        let mut stale = false;
+        loop {
+            match sync::sync(&central, &self.config, &self.server_keys, &self.store, self.clock.as_ref()).await {
+                Ok(changed) => stale |= changed,
                 Err(error) => tracing::warn!(error = %chain(&error), "rule sync failed; the rules stay as they are"),
             }
-            waited(self.poll(), &stop).await
-        } {}
+            if stale {
+                match self.reload_rules().await {
+                    Ok(()) => stale = false,
+                    Err(error) => tracing::error!(error = %format!("{error:#}"), "the new rules could not be loaded"),
+                }
+            }
+            if !waited(self.poll(), &stop).await {
+                return;
+            }
+        }
+    }
+
+    async fn reload_rules(&self) -> anyhow::Result<()> {
+        let envelope = self.store.write(|db| facts::get(db, facts::RULES)).await?;
+        sync::lay_out(&self.config.state_dir, envelope.as_deref(), &self.server_keys)?;
+        self.policy.send_replace(Arc::new(Policy::load(&self.config)?));
+        Ok(())
     }
 
     async fn watch_appliance(self: Arc<Self>, machine: Arc<Machine>, stop: CancellationToken) {
         let every = Duration::from_secs(self.config.host_check_interval);
-        while {
+        let threads = host::Threads::default();
+        loop {
             let policy = Arc::clone(&self.policy.borrow());
             let mut running = JoinSet::new();
             for check in host::all(&machine, &policy.baseline.appliance) {
-                let (agent, stop) = (Arc::clone(&self), stop.clone());
+                let (agent, stop, threads) = (Arc::clone(&self), stop.clone(), threads.clone());
                 running.spawn(async move {
                     let observation = tokio::select! {
                         () = stop.cancelled() => return,
-                        observation = host::observe_within(check, HOST_CHECK_LIMIT) => observation,
+                        observation = threads.observe_within(check, HOST_CHECK_LIMIT) => observation,
                     };
                     agent.follow_logged(None, &agent.appliance, observation).await;
                 });
             }
             while running.join_next().await.is_some() {}
-            waited(every, &stop).await
-        } {}
-    }
-
-    /// Keeps one task a server, and starts and ends them as the inventory changes.
-    async fn watch_servers(self: Arc<Self>, stop: CancellationToken) {
-        let mut inventory = self.inventory.subscribe();
-        let mut watched: HashMap<String, (Server, CancellationToken)> = HashMap::new();
-        let mut tasks = JoinSet::new();
-        loop {
-            let (servers, refused) = inventory::read(&inventory.borrow_and_update());
-            for refused in refused {
-                tracing::warn!("{refused}");
-            }
-            watched.retain(|_, (server, ends)| {
-                let stays = servers.contains(server);
-                if !stays {
-                    ends.cancel();
-                }
-                stays
-            });
-            for server in servers {
-                watched.entry(server.address.to_string()).or_insert_with(|| {
-                    let ends = stop.child_token();
-                    tasks.spawn(Arc::clone(&self).watch_server(server.clone(), ends.clone()));
-                    (server, ends)
-                });
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                changed = inventory.changed() => if changed.is_err() { break },
-                Some(_) = tasks.join_next() => {}
+            if !waited(every, &stop).await {
+                return;
             }
         }
-        while tasks.join_next().await.is_some() {}
     }
 
     async fn roll_up(self: Arc<Self>, stop: CancellationToken) {

@@ -17,6 +17,7 @@ const REDACTED: &str = "[redacted]";
 const SECRET_NAMES: &[&str] = &[
     "password",
     "passwd",
+    "pwd",
     "passphrase",
     "secret",
     "token",
@@ -26,14 +27,13 @@ const SECRET_NAMES: &[&str] = &[
     "apikey",
     "recovery_key",
     "recoverykey",
-    "recoverypassword",
     "credential",
 ];
 
 /// What is replaced inside texts, in this order.
 const PATTERNS: &[&str] = &[
-    // name=value and name: value pairs of secrets
-    r#"(?i)\b(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|authorization)\b["']?\s*[:=]\s*["']?(?:bearer\s+|basic\s+)?[^\s"',;&]+"#,
+    // name=value, name: value, -Name value and "name": "value" of anything whose name says secret
+    r#"(?i)[\w-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|authorization|credential)[\w-]*["']?(?:\s*[:=]\s*|\s+)(?:(?:bearer|basic)\s+)?(?:"[^"]*"|'[^']*'|[^\s"',;&]+)"#,
     // private keys in PEM
     r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
     // BitLocker recovery passwords: eight groups of six digits
@@ -76,7 +76,8 @@ pub fn value(value: &mut Value) {
             for (name, field) in fields.iter_mut() {
                 match field {
                     // A flag or null under such a name says nothing secret.
-                    Value::String(_) | Value::Number(_) if names_a_secret(name) => *field = REDACTED.into(),
+                    Value::Null | Value::Bool(_) => {}
+                    _ if names_a_secret(name) => *field = REDACTED.into(),
                     _ => self::value(field),
                 }
             }
@@ -112,6 +113,10 @@ mod tests {
             ("call (555) 867-5309 or 555-867-5309", "call [redacted] or [redacted]"),
             ("DOB 1980-02-03", "[redacted]"),
             ("net use password=hunter2 /user", "net use [redacted] /user"),
+            ("db_password=hunter2;x", "[redacted];x"),
+            ("client_secret: \"two words\" on", "[redacted] on"),
+            ("New-User -AdminPassword hunter2 -Name x", "New-User [redacted] -Name x"),
+            (r#"{"access_token":"abc"}"#, "{\"[redacted]}"),
             ("Authorization: Basic dXNlcjpwYXNz", "[redacted]"),
             ("key 111111-222222-333333-444444-555555-666666-777777-888888.", "key [redacted]."),
             ("192.168.10.20 DC01 KB5034441 2026-11-21T02:03:04Z", "192.168.10.20 DC01 KB5034441 2026-11-21T02:03:04Z"),
@@ -123,11 +128,17 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_by_its_name_at_any_depth_and_the_shape_stays() {
-        let mut found = json!({"a": [{"AdminPassword": "x", "n": 5}], "recovery_key": 12, "has_password": true, "note": "dob: 1/2/1980"});
+        let mut found = json!({
+            "a": [{"AdminPassword": "x", "n": 5}], "recovery_key": 12, "has_password": true, "note": "dob: 1/2/1980",
+            "passwords": ["x"], "credentials": {"value": "x"}, "pwd": "x", "token": null,
+        });
         value(&mut found);
         assert_eq!(
             found,
-            json!({"a": [{"AdminPassword": REDACTED, "n": 5}], "recovery_key": REDACTED, "has_password": true, "note": REDACTED})
+            json!({
+                "a": [{"AdminPassword": REDACTED, "n": 5}], "recovery_key": REDACTED, "has_password": true, "note": REDACTED,
+                "passwords": REDACTED, "credentials": REDACTED, "pwd": REDACTED, "token": null,
+            })
         );
     }
 }

@@ -48,6 +48,8 @@ pub enum StoreError {
         #[source]
         source: Arc<rusqlite::Error>,
     },
+    #[error("the agent's state: the whole transaction was rolled back: nothing of it is stored (is the disk full?)")]
+    RolledBack,
     #[error("the agent's state: {what} is stored in a form this version cannot read")]
     Form { what: &'static str, detail: String },
     #[error("the agent's state: {what} could not be signed")]

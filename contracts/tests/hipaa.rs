@@ -15,7 +15,16 @@ fn the_page_for_auditors_has_each_row_of_the_table_and_no_other() {
         format!("| {check} | {} | {} | {kind} |", control.paragraph, control.title)
     };
     let checks = [
-        "patching", "antivirus", "backup", "logging", "time_sync", "firewall", "encryption", "generation", "services", "disk",
+        "patching",
+        "antivirus",
+        "backup",
+        "logging",
+        "time_sync",
+        "firewall",
+        "encryption",
+        "generation",
+        "services",
+        "disk",
     ];
     let mut expected: Vec<_> =
         checks.iter().flat_map(|check| hipaa::controls(check).iter().map(|control| row(check, control))).collect();

@@ -224,10 +224,13 @@ impl Clinic {
         }
     }
 
-    /// Says which process has died, if one has.
+    /// Says which process has died, if one has; Central Command may be away on purpose.
     pub fn dead(&mut self) -> Option<String> {
-        let agent = self.agent.as_mut()?;
-        (!agent.runs()).then(|| format!("the agent has died:\n{}", agent.last_words()))
+        let servers = [&mut self.member, &mut self.controller].into_iter().flatten().map(Server::process);
+        let all = servers.chain(self.agent.as_mut()).chain(self.central.as_mut());
+        all.into_iter().find_map(|process| {
+            (!process.runs()).then(|| format!("{} has died:\n{}", process.name(), process.last_words()))
+        })
     }
 
     /// Stops everything, all at once.

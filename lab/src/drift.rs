@@ -147,6 +147,10 @@ impl Server {
         serde_json::from_value(entries).context("reading the ledger")
     }
 
+    pub(crate) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// Stops it.
     pub async fn stop(&mut self) {
         self.process.stop().await;

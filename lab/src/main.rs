@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::Parser;
 use msp_lab::clinic::Clinic;
+use msp_lab::report::Report;
 use msp_lab::{Progress, endless, once};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,14 +46,13 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut clinic = Clinic::prepare(args.keep.as_deref())?;
+    let mut report = Report::default();
     let work = async {
         clinic.open(Progress).await?;
         if args.once {
-            let report = once::round(&mut clinic, Progress).await?;
-            anyhow::Ok(Some(report))
+            once::round(&mut clinic, Progress, &mut report).await
         } else {
-            endless::keep_running(&mut clinic, Progress).await?;
-            anyhow::Ok(None)
+            endless::keep_running(&mut clinic, Progress).await
         }
     };
     let ended = tokio::select! {
@@ -61,19 +61,17 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => None,
     };
     clinic.close().await;
-    let Some(ended) = ended else {
-        Progress.say("stopped");
-        // A round that was broken off has shown nothing.
-        return Ok(ExitCode::from(u8::from(args.once)));
-    };
-    let report = match ended {
-        Ok(Some(report)) => report,
-        Ok(None) => return Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            Progress.say(&clinic.last_words());
-            return Err(error);
+    match ended {
+        Some(Ok(())) => {}
+        // What was seen until then is still worth printing.
+        Some(Err(error)) if args.once => report.failures.push(format!("{error:#}")),
+        Some(Err(error)) => return Err(error.context(clinic.last_words())),
+        None if args.once => report.failures.push("the round was broken off".to_owned()),
+        None => {
+            Progress.say("stopped");
+            return Ok(ExitCode::SUCCESS);
         }
-    };
+    }
     let mut out = std::io::stdout();
     if args.json {
         report.json(&mut out)?

@@ -29,19 +29,21 @@ impl Stopwatch {
     }
 }
 
-/// Runs the round.
-pub async fn round(clinic: &mut Clinic, progress: Progress) -> anyhow::Result<Report> {
+/// Runs the round, and writes into `report` what it shows.
+///
+/// # Errors
+/// When the round cannot go on; what was seen until then stands in `report`.
+pub async fn round(clinic: &mut Clinic, progress: Progress, report: &mut Report) -> anyhow::Result<()> {
     progress.say("waiting until the agent has looked at both servers");
     first_contact(clinic).await?;
     let watch = Stopwatch::start();
-    let mut report = Report::default();
 
     let drift = Drift::FirewallProfileOff("Public");
-    heal(clinic, progress, &watch, &mut report, Which::Member, drift).await?;
+    heal(clinic, progress, &watch, report, Which::Member, drift).await?;
 
     progress.say("Central Command is cut off");
     clinic.stop_central().await;
-    heal(clinic, progress, &watch, &mut report, Which::Controller, Drift::ServiceStopped("DNS")).await?;
+    heal(clinic, progress, &watch, report, Which::Controller, Drift::ServiceStopped("DNS")).await?;
     let waiting = watch::incidents(clinic).await?.outbox.pending;
     if waiting == 0 {
         report.failures.push("Central Command was cut off, and yet nothing waited in the outbox".to_owned());
@@ -52,8 +54,7 @@ pub async fn round(clinic: &mut Clinic, progress: Progress) -> anyhow::Result<Re
     if report.pending > 0 {
         report.failures.push(format!("{} reports did not arrive in {PATIENCE:?}", report.pending));
     }
-    prove(clinic, progress, &mut report).await?;
-    Ok(report)
+    prove(clinic, progress, report).await
 }
 
 /// Which of the two servers.

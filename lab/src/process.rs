@@ -103,6 +103,11 @@ impl Process {
         }
     }
 
+    /// What it is called here.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -17,6 +17,14 @@ pub fn new_execution_id() -> String {
     Uuid::new_v4().to_string()
 }
 
+/// How long carrying out a runbook may take: remediate, verify, and undo with another verify.
+pub fn longest(catalogue: &Catalogue, runbook_id: &str) -> SignedDuration {
+    let phases = catalogue.get(runbook_id).map(|runbook| &runbook.phases);
+    let timeout = |phase| phases.and_then(|phases| phases.get(&phase)).map_or(0, |bounds| bounds.timeout_seconds);
+    let [remediate, verify, undo] = [Phase::Remediate, Phase::Verify, Phase::Undo].map(timeout);
+    SignedDuration::from_secs(i64::from(remediate) + 2 * i64::from(verify) + i64::from(undo)) + GRACE
+}
+
 /// Stores the intent to carry out `plan` and returns the execution's id.
 ///
 /// # Errors
@@ -25,9 +33,7 @@ pub async fn intend(store: &Store, catalogue: &Catalogue, plan: &Plan, now: Time
     let execution_id = new_execution_id();
     let text = serde_json::to_string(plan)
         .map_err(|error| StoreError::Form { what: "an intent", detail: error.to_string() })?;
-    let longest = catalogue.get(&plan.runbook_id).and_then(|runbook| runbook.phases.get(&Phase::Remediate));
-    let longest = longest.map_or(0, |bounds| i64::from(bounds.timeout_seconds));
-    let may_run_until = now + SignedDuration::from_secs(longest) + GRACE;
+    let may_run_until = now + longest(catalogue, &plan.runbook_id);
     let cooldown = SignedDuration::from_secs(plan.cooldown_seconds.try_into().unwrap_or(i64::from(u32::MAX)));
     let (plan, id) = (plan.clone(), execution_id.clone());
     store

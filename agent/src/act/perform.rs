@@ -59,10 +59,10 @@ pub async fn perform(plan: &Plan, host: &dyn RunsPhases) -> Performed {
     let remediated = steps.run(Phase::Remediate, &plan.parameters).await;
     let verified = steps.run(Phase::Verify, &plan.parameters).await;
     let rollback_available = host.can_undo(&plan.runbook_id);
-    // A phase that broke off may have changed something: then it counts as changed.
-    let changed = remediated.as_ref().map_or(true, |report| report.changed);
+    // Undone is only what is known to have been changed, and is known not to have passed.
+    let changed = remediated.as_ref().is_ok_and(|report| report.changed);
     let (mut detail, mut error, mut post_state) = judge(&remediated, &verified);
-    if detail == Detail::Failed && changed && rollback_available && remediated.is_ok() {
+    if detail == Detail::Failed && changed && rollback_available && verified.is_ok() {
         let mut parameters = plan.parameters.clone();
         parameters.insert("before".to_owned(), Value::Object(plan.finding.details.clone()));
         let undone = steps.run(Phase::Undo, &parameters).await;
@@ -83,22 +83,22 @@ pub async fn perform(plan: &Plan, host: &dyn RunsPhases) -> Performed {
     Performed { detail, actions: steps.actions, post_state, error, rollback_available }
 }
 
-/// Only looks, after a restart in the middle of a plan: says how it ended without doing anything.
-pub async fn look_back(plan: &Plan, host: &dyn RunsPhases) -> Performed {
+/// Only looks, after a restart in the middle of a plan: says how it ended without doing anything. `None` when it
+/// cannot be told yet: nobody could look, or the change is still under way.
+pub async fn look_back(plan: &Plan, host: &dyn RunsPhases) -> Option<Performed> {
     let mut steps = Steps { plan, host, actions: Vec::new() };
-    let seen = steps.run(Phase::Verify, &plan.parameters).await;
-    let (detail, error, post_state) = match &seen {
-        Ok(report) if report.status == ReportStatus::Compliant => {
-            (Detail::Fixed, None, Value::Object(report.observed.clone()))
+    let seen = steps.run(Phase::Verify, &plan.parameters).await.ok()?;
+    let (detail, error) = match seen.status {
+        ReportStatus::Compliant => (Detail::Fixed, None),
+        ReportStatus::Drift => {
+            (Detail::Failed, Some(format!("interrupted by a restart of the agent: {}", said(&seen))))
         }
-        Ok(report) => {
-            let why = format!("interrupted by a restart of the agent: {}", said(report));
-            (Detail::Failed, Some(why), Value::Object(report.observed.clone()))
-        }
-        Err(error) => (Detail::Failed, Some(chain(error)), Value::Null),
+        ReportStatus::Unsupported => (Detail::Unsupported, Some(said(&seen))),
+        ReportStatus::Pending | ReportStatus::Error => return None,
     };
     let rollback_available = host.can_undo(&plan.runbook_id);
-    Performed { detail, actions: steps.actions, post_state, error, rollback_available }
+    let post_state = Value::Object(seen.observed);
+    Some(Performed { detail, actions: steps.actions, post_state, error, rollback_available })
 }
 
 struct Steps<'a> {

@@ -49,6 +49,8 @@ fn server(entry: &WindowsTarget, before: &[Server]) -> Result<Server, String> {
     let text = entry.ip_address.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let text = text.ok_or("it has no ip_address")?;
     let address: IpAddr = text.parse().map_err(|_| format!("ip_address {text:?} is no IP address"))?;
+    // One machine has one address: an IPv4 address in IPv6 clothes is that IPv4 address.
+    let address = address.to_canonical();
     if address.is_unspecified() || address.is_multicast() {
         return Err(format!("ip_address {address} is no address of one machine"));
     }
@@ -77,6 +79,7 @@ mod tests {
             entry("BLANK", Some(" ")),
             entry("PREFIX", Some("192")),
             entry("TWICE", Some("192.0.2.7")),
+            entry("MAPPED", Some("::ffff:192.0.2.7")),
             entry("ALL", Some("0.0.0.0")),
             entry("../etc", Some("192.0.2.9")),
             entry("DC01", Some("2001:db8::1")),
@@ -90,11 +93,12 @@ mod tests {
             ("BLANK", "no ip_address"),
             ("PREFIX", "no IP address"),
             ("TWICE", "already FS01's"),
+            ("MAPPED", "already FS01's"),
             ("ALL", "no address of one machine"),
             ("../etc", "slash"),
         ]) {
             assert!(said.contains(name) && said.contains(why), "{said}");
         }
-        assert_eq!(refused.len(), 6);
+        assert_eq!(refused.len(), 7);
     }
 }

@@ -14,11 +14,14 @@ use msp_rules::Catalogue;
 use serde_json::{Map, Value};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use winrm_rs::{AuthMethod, WinrmClient, WinrmConfig, WinrmCredentials, WinrmError};
 
 /// Longer than any command line that WinRM's cmd.exe takes (8,191 characters), with room for its head.
 const LONGEST_SCRIPT: usize = 3_025;
+/// A report goes into evidence, which Central Command takes up to 1 MiB: a server must not keep its own out.
+const LONGEST_REPORT: usize = 64 * 1024;
 /// How much of a script's output goes into an error.
 const EXCERPT: usize = 300;
 
@@ -37,6 +40,8 @@ pub enum PhaseError {
         #[source]
         source: Box<WinrmError>,
     },
+    #[error("{host}: the server refused the credentials; they are not tried again now")]
+    LoggedOut { host: String },
     #[error("{host}: {phase} of {runbook} did not finish")]
     Transport {
         host: String,
@@ -63,8 +68,18 @@ pub struct Ran {
 pub struct WindowsHost {
     client: WinrmClient,
     host: String,
+    /// The host as a URL writes it.
+    endpoint: String,
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
+    logon: Logon,
+}
+
+/// What became of the credentials so far.
+#[derive(Debug, Default)]
+struct Logon {
+    accepted: AtomicBool,
+    refused: AtomicBool,
 }
 
 impl WindowsHost {
@@ -80,6 +95,7 @@ impl WindowsHost {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PhaseError> {
         let host = server.address.to_string();
+        let endpoint = if server.address.is_ipv6() { format!("[{host}]") } else { host.clone() };
         let config = WinrmConfig {
             port: Some(server.port),
             auth_method: AuthMethod::Basic,
@@ -96,12 +112,17 @@ impl WindowsHost {
         }
         let client =
             builder.build().map_err(|source| PhaseError::Setup { host: host.clone(), source: Box::new(source) })?;
-        Ok(Self { client, host, catalogue, clock })
+        Ok(Self { client, host, endpoint, catalogue, clock, logon: Logon::default() })
     }
 
     /// The server's IP address, which is its host id.
     pub fn address(&self) -> &str {
         &self.host
+    }
+
+    /// Whether the server refused the credentials.
+    pub fn refused(&self) -> bool {
+        self.logon.refused.load(Ordering::Relaxed)
     }
 
     /// The runbooks that can run here.
@@ -114,7 +135,7 @@ impl WindowsHost {
         let started = self.clock.now();
         let mut report = self.report(runbook_id, phase, parameters).await;
         let only_looks = matches!(phase, Phase::Detect | Phase::Verify);
-        if only_looks && matches!(report, Err(PhaseError::Transport { .. })) {
+        if only_looks && matches!(report, Err(PhaseError::Transport { .. })) && !self.refused() {
             report = self.report(runbook_id, phase, parameters).await;
         }
         Ran { started, completed: self.clock.now(), report }
@@ -127,7 +148,17 @@ impl WindowsHost {
         parameters: &Map<String, Value>,
     ) -> Result<PhaseReport, PhaseError> {
         let (script, timeout) = self.script(runbook_id, phase, parameters)?;
-        let output = self.client.run_powershell_with_timeout(&self.host, &script, timeout).await;
+        if self.refused() {
+            return Err(PhaseError::LoggedOut { host: self.host.clone() });
+        }
+        let output = self.client.run_powershell_with_timeout(&self.endpoint, &script, timeout).await;
+        match &output {
+            Ok(_) => self.logon.accepted.store(true, Ordering::Relaxed),
+            // A pooled connection draws a spurious 401 now and then: one is forgiven after a logon that succeeded.
+            Err(WinrmError::AuthFailed(_)) if self.logon.accepted.swap(false, Ordering::Relaxed) => {}
+            Err(WinrmError::AuthFailed(_)) => self.logon.refused.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
         let output = output.map_err(|source| PhaseError::Transport {
             host: self.host.clone(),
             runbook: runbook_id.to_owned(),
@@ -190,6 +221,9 @@ impl WindowsHost {
             phase: phase.as_str(),
             reason,
         };
+        if line.len() > LONGEST_REPORT {
+            return Err(wrong(format!("a report of {} bytes, more than {LONGEST_REPORT}", line.len())));
+        }
         let report: PhaseReport = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
         if report.schema != 1 {
             return Err(wrong(format!("schema {}, this version reads 1", report.schema)));

@@ -24,7 +24,8 @@ pub fn sources(rules_dir: &Path, state_dir: &Path) -> Sources {
     Sources {
         custom: Some(rules_dir.to_owned()),
         synced: Some(sync::folder(state_dir)),
-        promoted: Some(state_dir.join("rules/promoted")),
+        // Nothing fills the folder of promoted rules in this version, so nothing in it can be trusted.
+        promoted: None,
         ..Sources::default()
     }
 }
@@ -67,7 +68,7 @@ fn baseline(file: &Path) -> anyhow::Result<Baseline> {
 /// The hash changes when the agent's version (with its built-in rules), the baseline or a rule file does.
 fn version(baseline: &Path, sources: &Sources) -> anyhow::Result<String> {
     let mut files = vec![(baseline.display().to_string(), hash(baseline))];
-    for folder in [&sources.custom, &sources.synced, &sources.promoted].into_iter().flatten() {
+    for folder in [&sources.custom, &sources.synced].into_iter().flatten() {
         let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect());
         let mut paths: Vec<PathBuf> = entries.unwrap_or_default();
         paths.sort();

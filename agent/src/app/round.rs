@@ -13,13 +13,24 @@ use crate::prove::record::{Ending, Recorder};
 use crate::redact;
 use crate::sense::windows::{self, Seen};
 use crate::store::incidents::{Ongoing, State};
-use crate::store::{StoreError, cooldowns, executions, statuses};
+use crate::store::{StoreError, cooldowns, executions};
+use jiff::{SignedDuration, Timestamp};
 use msp_contracts::evidence::Target;
 use msp_contracts::ids::IncidentId;
 use msp_contracts::outcome::Detail;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
+
+/// How long refused credentials are not tried again: longer than the usual window in which failed logons count.
+const LOGON_PAUSE: SignedDuration = SignedDuration::from_mins(15);
+
+/// The connection to a server, with the age of the credentials it was made with.
+enum Connection {
+    None,
+    Ready(Box<WindowsHost>, Option<SystemTime>),
+    Refused { reason: String, since: Option<SystemTime>, until: Timestamp },
+}
 
 impl Agent {
     /// Watches one Windows server until `stop`.
@@ -27,22 +38,30 @@ impl Agent {
         let target = server.target();
         let mut policy = self.policy.subscribe();
         let every = Duration::from_secs(self.config.poll_interval);
-        let mut host: Option<WindowsHost> = None;
-        loop {
+        let mut connection = Connection::None;
+        while !stop.is_cancelled() {
             let current = Arc::clone(&policy.borrow_and_update());
-            let seen = match self.connect(&server, &current, &mut host) {
-                Ok(host) => {
+            let windows = &current.baseline.windows;
+            self.connect(&server, &current, &mut connection);
+            let seen = match &connection {
+                Connection::Ready(host, _) => {
                     self.reconcile(host).await;
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        seen = windows::observe(host, &current.baseline.windows) => seen,
+                        seen = windows::observe(host, windows) => seen,
                     }
                 }
-                Err(reason) => windows::unreachable(&reason, &current.baseline.windows),
+                Connection::Refused { reason, .. } => windows::unreachable(reason, windows),
+                Connection::None => windows::unreachable("there is no connection", windows),
+            };
+            let host = match &connection {
+                Connection::Ready(host, _) => Some(host.as_ref()),
+                Connection::None | Connection::Refused { .. } => None,
             };
             for seen in seen {
-                self.follow_all(host.as_ref(), &target, seen).await;
+                self.follow_all(host, &target, seen, &stop).await;
             }
+            self.forget_refused(&mut connection);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
@@ -50,34 +69,60 @@ impl Agent {
         }
     }
 
-    fn connect<'h>(
-        &self,
-        server: &Server,
-        policy: &super::Policy,
-        host: &'h mut Option<WindowsHost>,
-    ) -> Result<&'h WindowsHost, String> {
-        if host.is_none() {
-            let logon = credentials::read(&self.config.windows_credentials_dir, &server.hostname);
-            let logon = logon.map_err(|error| chain(&error))?;
-            let authority = self.config.windows_ca_cert_file.as_deref();
-            let new =
-                WindowsHost::new(server, &logon, authority, Arc::clone(&policy.catalogue), Arc::clone(&self.clock));
-            *host = Some(new.map_err(|error| chain(&error))?);
+    /// Makes the connection ready, unless the server refused these very credentials a short while ago.
+    fn connect(&self, server: &Server, policy: &super::Policy, connection: &mut Connection) {
+        let file = credentials::file(&self.config.windows_credentials_dir, &server.hostname);
+        let stamp = std::fs::metadata(&file).and_then(|found| found.modified()).ok();
+        match connection {
+            // A new password in the file is taken over at once.
+            Connection::Ready(_, since) if *since == stamp => return,
+            Connection::Refused { since, until, .. } if *since == stamp && self.clock.now() < *until => return,
+            _ => {}
         }
-        host.as_ref().ok_or_else(|| "no connection".to_owned())
+        let ready = credentials::read(&self.config.windows_credentials_dir, &server.hostname)
+            .map_err(|error| chain(&error))
+            .and_then(|logon| {
+                let authority = self.config.windows_ca_cert_file.as_deref();
+                let (catalogue, clock) = (Arc::clone(&policy.catalogue), Arc::clone(&self.clock));
+                WindowsHost::new(server, &logon, authority, catalogue, clock).map_err(|error| chain(&error))
+            });
+        *connection = match ready {
+            Ok(host) => Connection::Ready(Box::new(host), stamp),
+            // Read again with the next round: it costs nothing and locks nobody out.
+            Err(reason) => Connection::Refused { reason, since: stamp, until: self.clock.now() },
+        };
     }
 
-    async fn follow_all(&self, host: Option<&WindowsHost>, target: &Target, seen: Seen) {
+    /// After a refused logon the server is left alone for a while: trying on would lock the account.
+    fn forget_refused(&self, connection: &mut Connection) {
+        if let Connection::Ready(host, since) = connection
+            && host.refused()
+        {
+            let until = self.clock.now() + LOGON_PAUSE;
+            let reason = format!(
+                "{}: the server refused the credentials; they are not tried again before {until} or until their file changes",
+                host.address()
+            );
+            tracing::warn!("{reason}");
+            *connection = Connection::Refused { reason, since: *since, until };
+        }
+    }
+
+    async fn follow_all(&self, host: Option<&WindowsHost>, target: &Target, seen: Seen, stop: &CancellationToken) {
         if seen.complete {
             let subjects: Vec<_> =
                 seen.observations.iter().map(|one| one.subject.clone().unwrap_or_default()).collect();
             let (host_id, check) = (target.host_id.clone(), seen.check.as_str());
-            let kept = self.store.write(move |db| statuses::keep_only(db, &host_id, check, &subjects)).await;
+            let kept = self.record(move |recorder| recorder.seen(&host_id, check, &subjects)).await;
             if let Err(error) = kept {
                 tracing::error!(error = %chain(&error), "the checks of a server could not be stored");
             }
         }
         for observation in seen.observations {
+            // No new heal begins on a server that is no longer watched.
+            if stop.is_cancelled() {
+                return;
+            }
             self.follow_logged(host, target, observation).await;
         }
     }
@@ -102,11 +147,15 @@ impl Agent {
         let new_id = IncidentId::from_random(random());
         let (about, found) = (target.clone(), finding.clone());
         let ongoing = self.record(move |recorder| recorder.observed(&about, &observation, &found, new_id)).await?;
-        let Some(Ongoing { incident_id, state: State::Open, refusal }) = ongoing else { return Ok(()) };
+        let Some(Ongoing { incident_id, state: State::Open, refusal, last, .. }) = ongoing else { return Ok(()) };
 
         let policy = Arc::clone(&self.policy.borrow());
         match ladder::decide(&policy.rules, &incident_id, target, &finding) {
             Decision::Escalate(escalation) => self.escalate(escalation).await,
+            Decision::Run(plan) if last.is_some_and(|last| last.detail == Detail::NoChange.as_str()) => {
+                let reason = format!("{} found nothing to change, and the check still sees drift", plan.runbook_id);
+                self.escalate(to_a_person(plan, reason)).await
+            }
             Decision::Run(plan) => {
                 let (judged, catalogue, allowed) = (plan.clone(), Arc::clone(&policy.catalogue), self.guard_policy());
                 let now = self.clock.now();
@@ -158,7 +207,7 @@ impl Agent {
         plan: Plan,
         performed: perform::Performed,
         execution_id: String,
-        started: jiff::Timestamp,
+        started: Timestamp,
     ) -> Result<(), StoreError> {
         let version = host.catalogue().get(&plan.runbook_id).map_or(0, |runbook| runbook.version);
         let (incident_id, detail) = (plan.incident_id.clone(), performed.detail);
@@ -175,7 +224,7 @@ impl Agent {
     async fn escalate(&self, escalation: Escalation) -> Result<(), StoreError> {
         tracing::warn!(
             incident_id = %escalation.incident_id, host_id = %escalation.target.host_id,
-            check = %escalation.finding.check_type, reason = %escalation.reason, "a person is asked"
+            check = %escalation.finding.check_type, reason = %redact::text(&escalation.reason), "a person is asked"
         );
         self.record(move |recorder| recorder.escalated(&escalation).map(drop)).await
     }
@@ -188,21 +237,15 @@ impl Agent {
             Err(error) => return tracing::error!(error = %chain(&error), "open intents cannot be read"),
         };
         for intent in open {
-            let performed = perform::look_back(&intent.plan, host).await;
-            let may_still_run = self.clock.now() < intent.may_run_until;
+            let longest = intent::longest(host.catalogue(), &intent.plan.runbook_id);
+            let left = intent.may_run_until.duration_since(self.clock.now());
+            // An end further away than a plan can last was set by a clock that was ahead.
+            let may_still_run = left.is_positive() && left <= longest;
+            let Some(performed) = perform::look_back(&intent.plan, host).await else { continue };
             if performed.detail != Detail::Fixed && may_still_run {
                 continue;
             }
-            let key = intent.plan.cooldown_key();
-            let undone = performed.detail != Detail::Fixed;
-            let ended = async {
-                if undone {
-                    // Nothing came of it: the plan may be made again at once.
-                    self.store.write(move |db| cooldowns::clear(db, &key)).await?;
-                }
-                self.interrupted(host, intent, performed).await
-            };
-            if let Err(error) = ended.await {
+            if let Err(error) = self.interrupted(host, intent, performed).await {
                 tracing::error!(error = %chain(&error), "an open intent could not be reconciled");
             }
         }
@@ -223,6 +266,8 @@ impl Agent {
         }
         let version = host.catalogue().get(&intent.plan.runbook_id).map_or(0, |runbook| runbook.version);
         self.record(move |recorder| {
+            // Nothing came of it: the plan may be made again at once.
+            cooldowns::clear(recorder.db, &intent.plan.cooldown_key())?;
             let ending = Ending { execution_id: &intent.execution_id, started: intent.started_at };
             recorder.interrupted(&intent.plan, version, &performed, &ending).map(drop)
         })

@@ -7,7 +7,7 @@ mod report;
 
 use crate::clock::SystemClock;
 use crate::config::baseline::{self, Baseline};
-use crate::sense::host::{self, Machine};
+use crate::sense::host::{self, Machine, Threads};
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use msp_contracts::finding::CheckStatus;
@@ -71,9 +71,15 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("could not start the runtime that the checks run in")?;
+    let threads = Threads::default();
     let observations = runtime.block_on(async {
-        let started: Vec<_> =
-            checks.into_iter().map(|check| tokio::spawn(host::observe_within(check, limit))).collect();
+        let started: Vec<_> = checks
+            .into_iter()
+            .map(|check| {
+                let threads = threads.clone();
+                tokio::spawn(async move { threads.observe_within(check, limit).await })
+            })
+            .collect();
         let mut observations = Vec::with_capacity(started.len());
         for check in started {
             observations.push(check.await.context("a check was stopped")?);

@@ -2,7 +2,9 @@
 
 use super::{ConfigArg, print_json};
 use crate::app::policy;
+use crate::decide::ladder;
 use anyhow::Context;
+use msp_contracts::finding::Finding;
 use msp_rules::{LintReport, RuleSet, Source, View, lint_text};
 use serde_json::json;
 use std::io::{Read, Write};
@@ -31,7 +33,7 @@ pub enum Command {
                             echo '{\"check_type\":\"firewall\",\"drift_detected\":true,\"details\":{\"platform\":\"windows\",\"firewall_enabled\":false}}' | msp-agent rules explain -\n\n\
                             Exit code 1 when no rule matches.")]
     Explain {
-        /// The finding as JSON (`evidence show`, a ticket, or written by hand); - for standard input
+        /// The finding as JSON (a finding, a ticket or incident with one, or a flat view by hand); - for standard input
         finding: PathBuf,
         /// Also read the rules of this configuration, not only the built-in ones
         #[arg(long, value_name = "FILE")]
@@ -108,7 +110,7 @@ fn explain(
     }
     let value: serde_json::Value =
         serde_json::from_str(&text).with_context(|| format!("{}: not JSON", finding.display()))?;
-    let view = View::from_value(value).with_context(|| finding.display().to_string())?;
+    let view = view(value).with_context(|| finding.display().to_string())?;
     let sources = match config {
         Some(file) => {
             let config = super::load(file)?.config;
@@ -141,4 +143,23 @@ fn explain(
         writeln!(out, "{line}")?;
     }
     Ok(ExitCode::from(code))
+}
+
+/// The view of a finding as the agent makes it; a ticket or an incident carries one, and a flat view may be written
+/// by hand.
+fn view(mut value: serde_json::Value) -> anyhow::Result<View> {
+    for inside in ["finding", "raw_data"] {
+        if let Some(found) = value.get_mut(inside) {
+            value = found.take();
+            break;
+        }
+    }
+    if let Ok(finding) = serde_json::from_value::<Finding>(value.clone()) {
+        return Ok(ladder::view(&finding));
+    }
+    anyhow::ensure!(
+        value.get("check_type").is_some(),
+        "no finding: it has no check_type (nor a finding or raw_data with one)"
+    );
+    Ok(View::from_value(value)?)
 }

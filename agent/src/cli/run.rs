@@ -7,6 +7,7 @@ use crate::sense::host::Machine;
 use anyhow::Context;
 use msp_contracts::evidence::Target;
 use std::io::IsTerminal;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,7 +43,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }
-    std::fs::create_dir_all(&config.state_dir)
+    // What is in it is for the agent alone; a folder that is there already keeps its owner's choice.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.state_dir)
         .with_context(|| format!("{}: the state folder cannot be made", config.state_dir.display()))?;
     let lock_file = config.state_dir.join("agent.lock");
     let lock = std::fs::File::create(&lock_file).with_context(|| format!("{}: cannot be made", lock_file.display()))?;

@@ -236,7 +236,7 @@ impl Default for Disk {
 #[serde(default, deny_unknown_fields)]
 pub struct Windows {
     /// Firewall profiles that must be on.
-    pub firewall_profiles: Vec<String>,
+    pub firewall_profiles: Vec<FirewallProfile>,
     /// Services that must run, by their short name.
     pub services: Vec<String>,
 }
@@ -244,8 +244,27 @@ pub struct Windows {
 impl Default for Windows {
     fn default() -> Self {
         Self {
-            firewall_profiles: ["Domain", "Private", "Public"].map(String::from).to_vec(),
-            services: ["DNS", "NTDS", "Netlogon", "Kdc", "W32Time", "EventLog", "MpsSvc"].map(String::from).to_vec(),
+            firewall_profiles: vec![FirewallProfile::Domain, FirewallProfile::Private, FirewallProfile::Public],
+            services: ["DNS", "NTDS", "Netlogon", "Kdc", "W32Time", "EventLog"].map(String::from).to_vec(),
+        }
+    }
+}
+
+/// A profile of the Windows firewall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FirewallProfile {
+    Domain,
+    Private,
+    Public,
+}
+
+impl FirewallProfile {
+    /// The name as Windows writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Domain => "Domain",
+            Self::Private => "Private",
+            Self::Public => "Public",
         }
     }
 }

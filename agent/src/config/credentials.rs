@@ -30,12 +30,17 @@ pub enum CredentialsError {
     Form { file: PathBuf },
 }
 
+/// Where the credentials of one server lie.
+pub fn file(folder: &Path, hostname: &str) -> PathBuf {
+    folder.join(format!("{hostname}.yaml"))
+}
+
 /// Reads the credentials of one server.
 ///
 /// # Errors
 /// When there are none, others can read them, or they are no credentials.
 pub fn read(folder: &Path, hostname: &str) -> Result<Credentials, CredentialsError> {
-    let file = folder.join(format!("{hostname}.yaml"));
+    let file = file(folder, hostname);
     let absent = |source| CredentialsError::Absent { hostname: hostname.to_owned(), file: file.clone(), source };
     let mode = std::fs::metadata(&file).map_err(absent)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -16,6 +16,9 @@ const PREFIX: &str = "MSP_";
 /// Reserved for tests; never a key.
 const TEST_PREFIX: &str = "MSP_TEST_";
 
+/// Keys whose value is text even where it looks like a number.
+const TEXTS: &[&str] = &["site_id", "host_id", "reseller_id", "mcp_public_key"];
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -138,7 +141,9 @@ fn parse(
     let mut from_environment = Merged::default();
     for (name, text) in environment {
         let Some(key) = name.strip_prefix(PREFIX).filter(|_| !name.starts_with(TEST_PREFIX)) else { continue };
-        from_environment.insert(format!("environment variable {name}"), &key.to_lowercase(), scalar(&text))?;
+        let key = key.to_lowercase();
+        let value = if TEXTS.contains(&key.as_str()) { Value::from(text) } else { scalar(&text) };
+        from_environment.insert(format!("environment variable {name}"), &key, value)?;
     }
     merged.values.extend(from_environment.values);
     merged.places.extend(from_environment.places);
@@ -176,10 +181,11 @@ fn finish(file: &Path, mut merged: Merged) -> Result<Loaded, ConfigError> {
         let days: Vec<_> = days.split(',').map(|day| Value::from(day.trim())).collect();
         merged.values.insert("maintenance_window_days".to_owned(), Value::Array(days));
     }
-    // A site or host called 42 is a name all the same.
-    for key in ["site_id", "host_id", "reseller_id", "mcp_public_key"] {
-        if let Some(value @ Value::Number(_)) = merged.values.get_mut(key) {
-            *value = Value::String(value.to_string());
+    // 0042 is a number to YAML, and not the id that somebody meant.
+    for key in TEXTS {
+        if let Some(value @ Value::Number(_)) = merged.values.get(*key) {
+            let reason = format!("{value} is a number to YAML: write it in quotes");
+            return Err(ConfigError::Value { place: place(key, &merged.places), key: (*key).to_owned(), reason });
         }
     }
     let mut config: Config = serde_path_to_error::deserialize(Value::Object(merged.values)).map_err(|error| {
@@ -257,9 +263,9 @@ mod tests {
     fn environment_wins_over_file_and_tests_have_a_name_of_their_own() {
         let text = format!("{}poll_interval: 30\ndry_run: false\n", minimal());
         let environment =
-            [("MSP_DRY_RUN", "true"), ("MSP_SITE_ID", "42"), ("MSP_TEST_ANYTHING", "x"), ("PATH", "/bin")];
+            [("MSP_DRY_RUN", "true"), ("MSP_SITE_ID", "0042"), ("MSP_TEST_ANYTHING", "x"), ("PATH", "/bin")];
         let config = read(&text, &environment).unwrap().config;
-        assert_eq!((config.poll_interval, config.dry_run, config.site_id.as_str()), (30, true, "42"));
+        assert_eq!((config.poll_interval, config.dry_run, config.site_id.as_str()), (30, true, "0042"));
     }
 
     #[test]
@@ -286,6 +292,8 @@ mod tests {
             let said = complaint(&format!("{}{line}\n", minimal()), &[]);
             assert!(said.contains(":8:1:") && said.contains(word), "{line}: {said}");
         }
+        let number = minimal().replace("clinic-a", "0042");
+        assert!(complaint(&number, &[]).contains(":1:1: site_id: ") && complaint(&number, &[]).contains("in quotes"));
         let plain_http = minimal().replace("https://", "http://");
         assert!(complaint(&plain_http, &[]).contains("/etc/msp/config.yaml:2:1: mcp_url: "));
         let short_key = minimal().replace(KEY, "abc");

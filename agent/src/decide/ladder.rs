@@ -58,7 +58,12 @@ pub fn view(finding: &Finding) -> View {
 pub fn decide(rules: &RuleSet, incident_id: &IncidentId, target: &Target, finding: &Finding) -> Decision {
     let view = view(finding);
     let Some(matched) = rules.find(&view) else {
-        let reason = format!("no rule covers {} on {}", finding.check_type, target.platform.as_str());
+        let reason = match (finding.status, finding.details.get("reason").and_then(Value::as_str)) {
+            (WireStatus::Error, Some(reason)) => {
+                format!("{} could not be told for too long: {reason}", finding.check_type)
+            }
+            _ => format!("no rule covers {} on {}", finding.check_type, target.platform.as_str()),
+        };
         return escalate(incident_id, target, finding, None, reason, finding.severity, None);
     };
     tracing::info!(rule_id = %matched.rule.id, incident_id = %incident_id, host_id = %target.host_id, "L1 rule matched");

@@ -6,6 +6,7 @@ use super::bundle::Draft;
 use super::chain::{Signer, append};
 use crate::act::perform::Performed;
 use crate::model::{Escalation, Observation, Plan};
+use crate::redact;
 use crate::store::incidents::{self, Ongoing};
 use crate::store::statuses::{self, Key};
 use crate::store::{StoreError, executions, outbox};
@@ -66,17 +67,66 @@ impl Recorder<'_> {
             let before = before.as_ref().map(|held| held.status.as_str());
             self.prove(Draft::status_change(target, finding, before, self.now))?;
         }
-        let ongoing = incidents::ongoing(self.db, &key)?;
+        let mut ongoing = incidents::ongoing(self.db, &key)?;
         let unknown_too_long = observation.status == CheckStatus::Unknown
             && same.is_some_and(|held| self.now.duration_since(held.since) > UNKNOWN_TOO_LONG);
-        if observation.status == CheckStatus::Drift || unknown_too_long {
-            return ongoing.map_or_else(|| self.open(target, finding, new_id), Ok).map(Some);
+        match observation.status {
+            CheckStatus::Drift => {
+                // What a person was asked because nobody could look is over: now it can be told, and mended.
+                if let Some(over) = ongoing.take_if(|ongoing| ongoing.unknown) {
+                    self.resolve(&over.incident_id, Level::L3, "it can be told again")?;
+                }
+                ongoing.map_or_else(|| self.open(target, finding, new_id), Ok).map(Some)
+            }
+            CheckStatus::Unknown if unknown_too_long => {
+                ongoing.map_or_else(|| self.open(target, finding, new_id), Ok).map(Some)
+            }
+            CheckStatus::Compliant => {
+                if let Some(over) = ongoing {
+                    self.compliant_again(&over)?;
+                }
+                Ok(None)
+            }
+            CheckStatus::Unsupported => {
+                if let Some(over) = ongoing {
+                    self.resolve(&over.incident_id, Level::L3, "no longer on this machine")?;
+                }
+                Ok(None)
+            }
+            CheckStatus::Unknown | CheckStatus::Pending => Ok(None),
         }
-        if let (CheckStatus::Compliant, Some(over)) = (observation.status, ongoing) {
-            let tier = if over.state == incidents::State::Escalated { Level::L3 } else { Level::L1 };
-            self.resolve(&over.incident_id, tier, "compliant again without the agent's doing")?;
+    }
+
+    /// The check says compliant again. A change of ours that took its time has the merit, otherwise somebody else.
+    fn compliant_again(&self, over: &Ongoing) -> Result<(), StoreError> {
+        let ours = [Detail::Pending, Detail::RebootRequired, Detail::NoChange];
+        let last = over.last.as_ref().filter(|last| ours.iter().any(|detail| detail.as_str() == last.detail));
+        match last.and_then(|last| last.runbook_id.as_deref()) {
+            Some(runbook_id) => self.resolve(&over.incident_id, Level::L1, runbook_id),
+            None => self.resolve(&over.incident_id, Level::L3, "compliant again without the agent's doing"),
         }
-        Ok(None)
+    }
+
+    /// A check of a machine was made completely: what it did not see this time is over, and forgotten.
+    pub fn seen(&self, host_id: &str, check_type: &str, subjects: &[String]) -> Result<(), StoreError> {
+        statuses::keep_only(self.db, host_id, check_type, subjects)?;
+        for (id, key) in incidents::ongoing_on(self.db, host_id)? {
+            if key.check_type == check_type && !subjects.contains(&key.subject) {
+                self.resolve(&id, Level::L3, "no longer looked at: this part of the check is gone")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// These machines are looked after; what goes on with any other is over.
+    pub fn looked_after(&self, host_ids: &[String]) -> Result<(), StoreError> {
+        statuses::keep_hosts(self.db, host_ids)?;
+        for host_id in incidents::hosts(self.db)?.iter().filter(|host_id| !host_ids.contains(host_id)) {
+            for (id, _) in incidents::ongoing_on(self.db, host_id)? {
+                self.resolve(&id, Level::L3, "the machine is no longer in the inventory")?;
+            }
+        }
+        Ok(())
     }
 
     fn open(&self, target: &Target, finding: &Finding, incident_id: IncidentId) -> Result<Ongoing, StoreError> {
@@ -95,7 +145,8 @@ impl Recorder<'_> {
             created_at: self.now,
         };
         outbox::owe(self.db, outbox::Kind::Incident, incident_id.as_str(), api::INCIDENTS, &incident, self.now)?;
-        Ok(Ongoing { incident_id, state: incidents::State::Open, refusal: None })
+        let state = incidents::State::Open;
+        Ok(Ongoing { incident_id, state, refusal: None, unknown: false, last: None })
     }
 
     fn resolve(&self, id: &IncidentId, tier: Level, action_taken: &str) -> Result<(), StoreError> {
@@ -119,14 +170,11 @@ impl Recorder<'_> {
         ending: &Ending<'_>,
     ) -> Result<BundleId, StoreError> {
         let evidence_id = self.prove(Draft::heal(plan, runbook_version, performed, ending.started, self.now))?;
-        let error = performed.error.as_deref().map(crate::redact::text);
-        self.executed(plan, performed.detail, error.as_deref(), evidence_id, ending)?;
+        self.executed(plan, performed.detail, performed.error.as_deref(), evidence_id, ending)?;
         match performed.detail {
-            Detail::Fixed | Detail::NoChange => {
-                self.resolve(&plan.incident_id, plan.level, &plan.runbook_id)?;
-            }
+            Detail::Fixed => self.resolve(&plan.incident_id, plan.level, &plan.runbook_id)?,
             Detail::Failed | Detail::RolledBack | Detail::Unsupported => {
-                let why = error.unwrap_or_else(|| "its check did not pass".to_owned());
+                let why = performed.error.as_deref().unwrap_or("its check did not pass");
                 let escalation = Escalation {
                     incident_id: plan.incident_id.clone(),
                     target: plan.target.clone(),
@@ -138,8 +186,13 @@ impl Recorder<'_> {
                 };
                 self.ticket(&escalation, evidence_id)?;
             }
-            // Under way, or waiting for a restart: looked at again with the next checks.
-            Detail::Pending | Detail::RebootRequired | Detail::Deferred | Detail::DryRun | Detail::Escalated => {}
+            // Under way, waiting for a restart, or the runbook sees no trouble: the next check says.
+            Detail::Pending
+            | Detail::RebootRequired
+            | Detail::NoChange
+            | Detail::Deferred
+            | Detail::DryRun
+            | Detail::Escalated => {}
         }
         Ok(evidence_id)
     }
@@ -177,7 +230,7 @@ impl Recorder<'_> {
         let target = &escalation.target;
         let intent = self.at_once(&execution_id, &escalation.incident_id, &target.host_id, Level::L3);
         executions::intend(self.db, &executions::Intent { rule_id: escalation.rule_id.as_deref(), ..intent })?;
-        let reason = crate::redact::text(&escalation.reason);
+        let reason = redact::text(&escalation.reason);
         executions::complete(self.db, &execution_id, Detail::Escalated, Some(&reason), evidence_id, self.now)?;
         self.ticket(escalation, evidence_id)?;
         Ok(evidence_id)
@@ -221,7 +274,8 @@ impl Recorder<'_> {
         evidence_id: BundleId,
         ending: &Ending<'_>,
     ) -> Result<(), StoreError> {
-        executions::complete(self.db, ending.execution_id, detail, error, evidence_id, self.now)?;
+        let error = error.map(redact::text);
+        executions::complete(self.db, ending.execution_id, detail, error.as_deref(), evidence_id, self.now)?;
         let execution = api::Execution {
             schema_version: SCHEMA_VERSION,
             execution_id: ending.execution_id.to_owned(),
@@ -233,7 +287,7 @@ impl Recorder<'_> {
             level: plan.level,
             outcome: detail.outcome(),
             detail,
-            error: error.map(ToOwned::to_owned),
+            error,
             evidence_id,
             started_at: ending.started,
             completed_at: self.now,
@@ -255,7 +309,7 @@ impl Recorder<'_> {
             host_name: escalation.target.name.clone(),
             urgency: escalation.urgency,
             summary: format!("{}{part} on {} needs a person", finding.check_type, escalation.target.name),
-            reason: crate::redact::text(&escalation.reason),
+            reason: redact::text(&escalation.reason),
             suggested_runbook: escalation.suggested_runbook.clone(),
             finding: json!(finding),
             evidence: vec![evidence_id],
@@ -271,3 +325,6 @@ fn pattern_signature(finding: &Finding) -> String {
     let text = format!("{}|{}|{subject}", finding.platform.as_str(), finding.check_type);
     msp_contracts::canonical::sha256_hex(text.as_bytes())[..16].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

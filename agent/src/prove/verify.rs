@@ -4,7 +4,7 @@
 //! the head names the last one's, and the columns beside it must say what the payload says.
 
 use crate::causes::chain;
-use crate::store::{StoreError, evidence};
+use crate::store::{StoreError, evidence, executions, statuses};
 use msp_contracts::canonical::sha256_hex;
 use msp_contracts::dsse::{DsseError, Envelope, Signed};
 use msp_contracts::evidence::{Bundle, GENESIS_HASH};
@@ -43,6 +43,9 @@ pub struct Report {
     pub problems: Vec<Problem>,
 }
 
+/// So many missing bundles of one gap are listed by name.
+const MOST_LISTED: u64 = 100;
+
 struct Walk<'a> {
     expected: &'a Expected<'a>,
     count: u64,
@@ -73,6 +76,12 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
         Ok(())
     })?;
     walk.head(evidence::head(&all)?.as_deref());
+    for bundle_id in executions::unproved(&all)? {
+        walk.problem(bundle_id, "what was done names it as its evidence, and it is missing");
+    }
+    if walk.count == 0 && statuses::any(&all)? {
+        walk.problem("the whole chain", "checks were made, and there is no evidence of any");
+    }
     for (sequence, receipt) in &receipts {
         walk.receipt(*sequence, receipt);
     }
@@ -95,6 +104,18 @@ impl Walk<'_> {
 
     fn name(&self, sequence: u64) -> String {
         self.known.get(&sequence).cloned().unwrap_or_else(|| format!("number {sequence} of the chain"))
+    }
+
+    /// The bundles from `first` up to, and without, `end` are missing: each by name, a large gap as a whole.
+    fn missing(&mut self, first: u64, end: u64, why: &str) {
+        let listed = end.min(first.saturating_add(MOST_LISTED));
+        for missing in first..listed {
+            let gone = self.name(missing);
+            self.problem(gone, format!("it is missing: {why}"));
+        }
+        if listed < end {
+            self.problem(format!("numbers {listed} to {} of the chain", end - 1), format!("they are missing: {why}"));
+        }
     }
 
     fn read_receipts(&mut self, receipts: &[(u64, Vec<u8>)]) -> Vec<(u64, Receipt)> {
@@ -121,10 +142,8 @@ impl Walk<'_> {
         self.count += 1;
         let name = row.bundle_id.clone();
         let (before, previous_hash) = self.last.take().unwrap_or_else(|| (0, GENESIS_HASH.to_owned()));
-        for missing in before + 1..row.sequence {
-            let gone = self.name(missing);
-            self.problem(gone, format!("it is missing: the chain goes from {before} to {} ({name})", row.sequence));
-        }
+        let why = format!("the chain goes from {before} to {} ({name})", row.sequence);
+        self.missing(before + 1, row.sequence, &why);
         let hash = sha256_hex(&row.envelope);
         match open::<Bundle>(&row.envelope, self.expected.agent_keys) {
             Err(error) => self.problem(name, chain(&error)),
@@ -167,16 +186,8 @@ impl Walk<'_> {
             Ok(signed) => signed.head,
         };
         let (last, hash) = self.last.clone().unwrap_or_default();
-        for missing in last + 1..=head.sequence.0 {
-            let gone = self.name(missing);
-            self.problem(
-                gone,
-                format!(
-                    "it is missing: the signed head says that the chain ends at {}, it ends at {last}",
-                    head.sequence
-                ),
-            );
-        }
+        let why = format!("the signed head says that the chain ends at {}, it ends at {last}", head.sequence);
+        self.missing(last + 1, head.sequence.0.saturating_add(1), &why);
         if last > head.sequence.0 {
             self.problem(
                 "the end of the chain",

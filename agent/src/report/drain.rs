@@ -11,6 +11,7 @@ use crate::store::{Store, StoreError, evidence};
 use msp_contracts::api::{EscalationReply, EvidenceReply, EvidenceSubmission, ExecutionReply, IncidentReply};
 use msp_contracts::canonical::sha256_hex;
 use msp_contracts::dsse::Signed;
+use msp_contracts::evidence::Bundle;
 use msp_contracts::keys::VerifyingKey;
 use msp_contracts::signed::Receipt;
 use std::time::Duration;
@@ -31,6 +32,15 @@ pub struct Drain {
     pub server_keys: Vec<VerifyingKey>,
     /// Changes when something was added.
     pub added: watch::Receiver<()>,
+}
+
+/// When to look for the next row.
+enum Next {
+    AtOnce,
+    /// Only time counts: something did not arrive.
+    After(Duration),
+    /// Nothing waits: a new row counts too.
+    Idle,
 }
 
 /// A delivery that did not succeed.
@@ -59,28 +69,27 @@ impl Drain {
     }
 
     async fn run_kind(mut self, kind: Kind, stop: CancellationToken) {
-        loop {
+        while !stop.is_cancelled() {
             self.added.mark_unchanged();
-            let wait = match self.next(kind).await {
+            let next = match self.next(kind).await {
                 Ok(Some(row)) => self.deliver(row).await,
-                Ok(None) => Some(LOOK),
+                Ok(None) => Next::Idle,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "the outbox cannot be read");
-                    Some(LOOK)
+                    Next::After(LOOK)
                 }
             };
-            let Some(wait) = wait else {
-                if stop.is_cancelled() {
-                    return;
-                }
-                continue;
-            };
-            // Between attempts only time counts; when idle, a new row counts too.
-            let idle = wait == LOOK;
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
-                Ok(()) = self.added.changed(), if idle => {}
+            match next {
+                Next::AtOnce => {}
+                Next::After(pause) => tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(pause) => {}
+                },
+                Next::Idle => tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                    Ok(()) = self.added.changed() => {}
+                },
             }
         }
     }
@@ -89,11 +98,11 @@ impl Drain {
         self.store.write(move |db| outbox::oldest(db, kind)).await
     }
 
-    /// Delivers one row; the pause before the next attempt when it did not arrive.
-    async fn deliver(&self, row: Row) -> Option<Duration> {
+    /// Delivers one row.
+    async fn deliver(&self, row: Row) -> Next {
         let id = row.id;
         let sent = self.send(&row).await;
-        let (stored, wait) = match sent {
+        let (stored, next) = match sent {
             Ok(receipt) => (
                 self.store
                     .write(move |db| {
@@ -103,12 +112,12 @@ impl Drain {
                         outbox::acknowledged(db, id)
                     })
                     .await,
-                None,
+                Next::AtOnce,
             ),
             Err(DeliveryError::Call(error)) if !error.is_passing() => {
                 let said = chain(&error);
                 tracing::error!(kind = row.kind.as_str(), error = %said, "Central Command refuses a report for good");
-                (self.store.write(move |db| outbox::rejected(db, id, &said)).await, None)
+                (self.store.write(move |db| outbox::rejected(db, id, &said)).await, Next::AtOnce)
             }
             Err(error) => {
                 let asked = match &error {
@@ -118,15 +127,15 @@ impl Drain {
                 let wait = pause(row.attempts, asked);
                 let said = chain(&error);
                 tracing::warn!(kind = row.kind.as_str(), attempts = row.attempts + 1, error = %said, "a report waits");
-                (self.store.write(move |db| outbox::tried(db, id, &said)).await, Some(wait))
+                (self.store.write(move |db| outbox::tried(db, id, &said)).await, Next::After(wait))
             }
         };
         match stored {
-            Ok(()) => wait,
+            Ok(()) => next,
             Err(error) => {
                 // Not noted, so it will be sent again: the server knows it by its id.
                 tracing::error!(error = %chain(&error), "the outbox cannot be written");
-                Some(LONGEST_PAUSE.min(FIRST_PAUSE * 4))
+                Next::After(LOOK)
             }
         }
     }
@@ -147,13 +156,17 @@ impl Drain {
         }
     }
 
-    /// The receipt counts when the server signed it, for exactly the bytes that were sent.
+    /// The receipt counts when the server signed it, for exactly the bundle and the bytes that were sent.
     fn receipt(&self, sent: &[u8], reply: &EvidenceReply) -> Result<(u64, Vec<u8>), String> {
         let receipt = Receipt::verify(&reply.receipt, &self.server_keys).map_err(|error| chain(&error))?;
         let sent: EvidenceSubmission = serde_json::from_slice(sent).map_err(|error| error.to_string())?;
         let hash = sent.bundle.to_bytes().map(|bytes| sha256_hex(&bytes)).map_err(|error| chain(&error))?;
-        if receipt.hash != hash {
-            return Err(format!("it is for other bytes ({} instead of {hash})", receipt.hash));
+        let payload = sent.bundle.unverified_payload().map_err(|error| chain(&error))?;
+        let bundle: Bundle = serde_json::from_slice(&payload).map_err(|error| error.to_string())?;
+        let ours = (&bundle.site_id, &bundle.host_id, bundle.bundle_id, bundle.sequence, &hash);
+        let theirs = (&receipt.site_id, &receipt.host_id, receipt.bundle_id, receipt.sequence, &receipt.hash);
+        if ours != theirs {
+            return Err(format!("it is for {theirs:?}, sent was {ours:?}"));
         }
         let bytes = reply.receipt.to_bytes().map_err(|error| chain(&error))?;
         Ok((receipt.sequence.0, bytes))

@@ -67,8 +67,11 @@ pub fn lay_out(state_dir: &Path, envelope: Option<&str>, server_keys: &[Verifyin
     std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
     let (file, new) = (folder.join("central.json"), folder.join(".central.json.new"));
     for entry in std::fs::read_dir(&folder).map_err(failed(&folder))?.flatten() {
-        if entry.path() != file {
-            std::fs::remove_file(entry.path()).map_err(failed(&entry.path()))?;
+        let path = entry.path();
+        if path != file {
+            let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.map_err(failed(&path))?;
         }
     }
     let Some(rules) = rules else {
@@ -82,7 +85,7 @@ pub fn lay_out(state_dir: &Path, envelope: Option<&str>, server_keys: &[Verifyin
     std::fs::rename(&new, &file).map_err(failed(&file))
 }
 
-/// Fetches the rule set once. Returns whether rules changed: then they must be loaded anew.
+/// Fetches the rule set once and stores it. Returns whether rules changed: then they must be laid out and loaded.
 ///
 /// # Errors
 /// When the server cannot be reached, refuses, or its rule set is not to be believed.
@@ -99,9 +102,9 @@ pub async fn sync(
     let envelope = reply.signature.to_bytes().map_err(forged)?;
     let envelope = String::from_utf8_lossy(&envelope).into_owned();
     let now = clock.now();
-    let (site, host, stored) = (config.site_id.clone(), config.host_id.clone(), envelope.clone());
+    let (site, host) = (config.site_id.clone(), config.host_id.clone());
     let keys = server_keys.to_vec();
-    let changed = store
+    store
         .write(move |db| {
             let highest = facts::sequence(db, facts::RULES_SEQUENCE)?;
             if let Err(source) = set.stamp.check(&site, &host, now, highest) {
@@ -113,13 +116,9 @@ pub async fn sync(
                 RuleSet::verify(&envelope, &keys).ok()
             });
             facts::set(db, facts::RULES_SEQUENCE, &set.stamp.sequence.to_string())?;
-            facts::set(db, facts::RULES, &stored)?;
+            facts::set(db, facts::RULES, &envelope)?;
             Ok(Ok(before.is_none_or(|before| before.rules != set.rules)))
         })
         .await?
-        .map_err(|source| SyncError::Refused { source })?;
-    if changed {
-        lay_out(&config.state_dir, Some(&envelope), server_keys)?;
-    }
-    Ok(changed)
+        .map_err(|source| SyncError::Refused { source })
 }

@@ -27,8 +27,9 @@ use crate::model::{CheckKind, Observation};
 use jiff::Timestamp;
 use msp_contracts::finding::Platform;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A time that lies further ahead than this is not a clock's ordinary error but wrong.
@@ -117,24 +118,57 @@ fn and_unclear(mut drift: Observation, unclear: &[String]) -> Observation {
     drift
 }
 
-/// What the check saw, or unknown when it takes longer than `limit`.
+/// The threads that checks run on, each on one of its own: a file system that does not answer (a dead network
+/// mount) blocks that thread and nothing else. A check whose last thread has not come back gets no other, so that a
+/// mount that stays dead does not eat thread after thread.
 ///
-/// The check runs on a thread of its own: a file system that does not answer (a dead network mount) blocks that
-/// thread and nothing else. Shut the runtime down with `shutdown_background`, which does not wait for it.
-pub async fn observe_within(check: Box<dyn Check>, limit: Duration) -> Observation {
-    let kind = check.kind();
-    let runtime = tokio::runtime::Handle::current();
-    let late = || {
-        let reason = format!("the check did not finish within {} s and was stopped", limit.as_secs_f32());
-        Observation::unknown(kind, Value::Null, reason)
-            .recommend("see what blocks it (a hanging mount, a tool that waits), or give it longer with --timeout")
-    };
-    let thread = tokio::task::spawn_blocking(move || runtime.block_on(tokio::time::timeout(limit, check.observe())));
-    match tokio::time::timeout(limit + GRACE, thread).await {
-        Ok(Ok(Ok(observation))) => observation,
-        Ok(Ok(Err(_))) | Err(_) => late(),
-        Ok(Err(error)) => Observation::unknown(kind, Value::Null, format!("the check itself failed ({error})"))
-            .recommend("report this: a check must not fail"),
+/// Shut the runtime down with `shutdown_background`, which does not wait for them.
+#[derive(Debug, Clone, Default)]
+pub struct Threads {
+    busy: Arc<Mutex<HashSet<CheckKind>>>,
+}
+
+/// One check's place among the busy ones, given back when its thread comes back.
+struct Busy {
+    threads: Threads,
+    kind: CheckKind,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.threads.lock().remove(&self.kind);
+    }
+}
+
+impl Threads {
+    fn lock(&self) -> MutexGuard<'_, HashSet<CheckKind>> {
+        // A set of names is whole whoever panicked while holding it.
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the check saw, or unknown when it takes longer than `limit`.
+    pub async fn observe_within(&self, check: Box<dyn Check>, limit: Duration) -> Observation {
+        let kind = check.kind();
+        let advice = "see what blocks it (a hanging mount, a tool that waits), or give it longer with --timeout";
+        if !self.lock().insert(kind) {
+            return Observation::unknown(kind, Value::Null, "the check still hangs since an earlier time")
+                .recommend(advice);
+        }
+        let busy = Busy { threads: self.clone(), kind };
+        let runtime = tokio::runtime::Handle::current();
+        let thread = tokio::task::spawn_blocking(move || {
+            let _busy = busy;
+            runtime.block_on(tokio::time::timeout(limit, check.observe()))
+        });
+        match tokio::time::timeout(limit + GRACE, thread).await {
+            Ok(Ok(Ok(observation))) => observation,
+            Ok(Ok(Err(_))) | Err(_) => {
+                let reason = format!("the check did not finish within {} s and was stopped", limit.as_secs_f32());
+                Observation::unknown(kind, Value::Null, reason).recommend(advice)
+            }
+            Ok(Err(error)) => Observation::unknown(kind, Value::Null, format!("the check itself failed ({error})"))
+                .recommend("report this: a check must not fail"),
+        }
     }
 }
 

@@ -72,6 +72,27 @@ pub fn complete(
     Ok(())
 }
 
+/// The evidence that outcomes name and that is not there.
+pub fn unproved(db: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = db
+        .prepare(
+            "SELECT evidence_id FROM executions
+             WHERE evidence_id IS NOT NULL AND evidence_id NOT IN (SELECT bundle_id FROM evidence) ORDER BY rowid",
+        )
+        .doing("reading outcomes")?;
+    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).doing("reading outcomes")
+}
+
+/// Whether a machine has an intent without an outcome: something may still be running there.
+pub fn any_open_on(db: &Connection, host_id: &str) -> Result<bool, StoreError> {
+    db.query_row(
+        "SELECT EXISTS (SELECT 1 FROM executions WHERE host_id = ?1 AND completed_at IS NULL)",
+        [host_id],
+        |row| row.get(0),
+    )
+    .doing("reading open intents")
+}
+
 /// The intents of a machine that have no outcome, oldest first.
 pub fn open_on<P: DeserializeOwned>(db: &Connection, host_id: &str) -> Result<Vec<Open<P>>, StoreError> {
     let mut statement = db

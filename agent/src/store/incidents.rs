@@ -28,6 +28,17 @@ pub struct Ongoing {
     pub state: State,
     /// Why its plan was refused the last time, when it was.
     pub refusal: Option<String>,
+    /// It was opened because the check could not tell.
+    pub unknown: bool,
+    /// How the last thing that was done about it ended, and the runbook.
+    pub last: Option<Last>,
+}
+
+/// How the last thing that was done about an incident ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    pub detail: String,
+    pub runbook_id: Option<String>,
 }
 
 /// Reads an id from the store.
@@ -45,17 +56,46 @@ fn state(text: &str) -> State {
 
 /// The ongoing incident of this trouble.
 pub fn ongoing(db: &Connection, key: &Key) -> Result<Option<Ongoing>, StoreError> {
-    let found: Option<(String, String, Option<String>)> = db
+    let found = db
         .query_row(
-            "SELECT incident_id, state, refusal FROM incidents
-             WHERE host_id = ?1 AND check_type = ?2 AND subject = ?3 AND state <> 'resolved'",
+            "SELECT incident_id, state, refusal, finding ->> 'status' = 'error', e.detail, e.runbook_id
+             FROM incidents i LEFT JOIN executions e USING (incident_id)
+             WHERE i.host_id = ?1 AND check_type = ?2 AND subject = ?3 AND state <> 'resolved'
+             ORDER BY e.rowid DESC LIMIT 1",
             [&key.host_id, &key.check_type, &key.subject],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| {
+                let detail: Option<String> = row.get(4)?;
+                let runbook_id = row.get(5)?;
+                let last = detail.map(|detail| Last { detail, runbook_id });
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, last))
+            },
         )
         .optional()
         .doing("reading incidents")?;
-    let Some((incident_id, found, refusal)) = found else { return Ok(None) };
-    Ok(Some(Ongoing { incident_id: id(incident_id)?, state: state(&found), refusal }))
+    let Some((incident_id, found, refusal, unknown, last)) = found else { return Ok(None) };
+    Ok(Some(Ongoing { incident_id: id(incident_id)?, state: state(&found), refusal, unknown, last }))
+}
+
+/// The incidents of a machine that are going on: id and the part of which check.
+pub fn ongoing_on(db: &Connection, host_id: &str) -> Result<Vec<(IncidentId, Key)>, StoreError> {
+    let mut statement = db
+        .prepare("SELECT incident_id, check_type, subject FROM incidents WHERE host_id = ?1 AND state <> 'resolved'")
+        .doing("reading incidents")?;
+    let rows = statement
+        .query_map([host_id], |row| {
+            let key = Key { host_id: host_id.to_owned(), check_type: row.get(1)?, subject: row.get(2)? };
+            Ok((row.get::<_, String>(0)?, key))
+        })
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .doing("reading incidents")?;
+    rows.into_iter().map(|(text, key)| Ok((id(text)?, key))).collect()
+}
+
+/// Every machine with an incident that is going on.
+pub fn hosts(db: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement =
+        db.prepare("SELECT DISTINCT host_id FROM incidents WHERE state <> 'resolved'").doing("reading incidents")?;
+    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).doing("reading incidents")
 }
 
 /// Opens an incident; `finding` has been redacted.

@@ -49,6 +49,11 @@ pub fn record(db: &Connection, key: &Key, status: CheckStatus, now: Timestamp) -
     before.map(|(status, since)| Ok(Held { status, since: time(&since)? })).transpose()
 }
 
+/// Whether any check was ever made.
+pub fn any(db: &Connection) -> Result<bool, StoreError> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM statuses)", [], |row| row.get(0)).doing("reading statuses")
+}
+
 /// Forgets the parts of a check that were not seen this time: a service that was taken off a server.
 pub fn keep_only(db: &Connection, host_id: &str, check_type: &str, subjects: &[String]) -> Result<(), StoreError> {
     let subjects = serde_json::Value::from(subjects).to_string();
@@ -90,4 +95,12 @@ pub fn take_roll_up(db: &Connection) -> Result<Vec<RollUpEntry>, StoreError> {
     db.execute("UPDATE statuses SET compliant = 0, first_compliant = NULL, last_compliant = NULL", [])
         .doing("beginning a new roll-up")?;
     Ok(entries)
+}
+
+/// Forgets the machines that are not looked after any more.
+pub fn keep_hosts(db: &Connection, host_ids: &[String]) -> Result<(), StoreError> {
+    let host_ids = serde_json::Value::from(host_ids).to_string();
+    db.execute("DELETE FROM statuses WHERE host_id NOT IN (SELECT value FROM json_each(?1))", [&host_ids])
+        .doing("forgetting machines")?;
+    Ok(())
 }

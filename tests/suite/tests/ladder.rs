@@ -232,3 +232,38 @@ async fn rules_of_central_command_arrive_signed_rank_below_the_built_in_ones_and
     assert_eq!(lint.status.code(), Some(0), "{}", String::from_utf8_lossy(&lint.stdout));
     clinic.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_credentials_are_not_tried_again_until_their_file_changes() {
+    let mut clinic = open().await;
+    let server = clinic.controller.as_ref().unwrap();
+    let (name, ip) = (server.hostname.clone(), server.winrm.ip().to_string());
+    server.send(&json!({ "kind": "refuse_logons", "refuse": true })).await.unwrap();
+    let said = format!("{ip}: the server refused the credentials");
+    for _ in 0..50 {
+        if clinic.agent_log().contains(&said) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(clinic.agent_log().matches(&said).count(), 1, "tried once, not with every round");
+    let (_, listed) = json(&["evidence", "list", "--json", "--config", &clinic.config()]).unwrap();
+    let of_server: Vec<_> =
+        listed["evidence"].as_array().unwrap().iter().filter(|one| one["target"]["host_id"] == ip.as_str()).collect();
+    let last = of_server.last().unwrap()["bundle_id"].as_str().unwrap();
+    let proof = bundle(&clinic, last);
+    assert_eq!(proof["post_state"]["status"], "error", "could not tell, and says so: {proof:#}");
+    assert!(!proof.to_string().contains(&clinic.controller.as_ref().unwrap().password));
+
+    let server = clinic.controller.as_ref().unwrap();
+    server.send(&json!({ "kind": "refuse_logons", "refuse": false })).await.unwrap();
+    server.inject(DNS).await.unwrap();
+    let file = clinic.path().join(format!("agent/windows/{name}.yaml"));
+    let same = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, same).unwrap();
+    wait(&mut clinic, "DNS is healed with the new file", |known| healed(known, &ip, "services", Some("DNS")))
+        .await
+        .unwrap();
+    clinic.close().await;
+}

@@ -50,10 +50,6 @@ async fn drift_healed_while_central_command_is_away_or_ill_arrives_afterwards_ea
     .unwrap();
     assert!(offline.outbox.pending > 0, "{offline:?}");
 
-    // The agent is started again in between: what is owed survives it.
-    clinic.stop_agent().await;
-    clinic.start_agent().unwrap();
-
     // Central Command comes back ill.
     let address = clinic.address().unwrap().agents.clone();
     let ill = StandIn::start(&clinic.central_dir(), &address, |_, number| match number % 5 {
@@ -73,6 +69,9 @@ async fn drift_healed_while_central_command_is_away_or_ill_arrives_afterwards_ea
     assert_eq!(known.outbox.rejected, 0, "an illness is no refusal");
     ill.stop().await;
 
+    // The agent is started again before Central Command is well: what is owed survives it.
+    clinic.stop_agent().await;
+    clinic.start_agent().unwrap();
     clinic.start_central().await.unwrap();
     let known = wait(&mut clinic, "everything has arrived", |known| known.outbox.pending == 0).await.unwrap();
     assert_eq!(known.outbox.rejected, 0);

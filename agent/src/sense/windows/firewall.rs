@@ -13,7 +13,7 @@ pub const RUNBOOK: &str = "RB-WIN-FIREWALL-001";
 
 pub fn desired(baseline: &Windows) -> Value {
     let profiles: Map<_, _> =
-        baseline.firewall_profiles.iter().map(|name| (name.clone(), Value::from("True"))).collect();
+        baseline.firewall_profiles.iter().map(|one| (one.as_str().to_owned(), Value::from("True"))).collect();
     json!({ "profiles": profiles })
 }
 
@@ -44,6 +44,7 @@ fn judge(report: &PhaseReport, actual: Value, desired: Value, baseline: &Windows
     let diff: Vec<_> = baseline
         .firewall_profiles
         .iter()
+        .map(|profile| profile.as_str())
         .filter(|name| state(name) != "True")
         .map(|name| format!("firewall profile {name}: Enabled is {}, desired True", state(name)))
         .collect();

@@ -1,4 +1,5 @@
-//! Windows services: each service of the baseline that is installed runs. One observation a service.
+//! Windows services: each service of the baseline that is installed runs, unless it is one that is started on
+//! demand. One observation a service.
 
 use super::{Seen, could_not_tell, reasons};
 use crate::adapters::winrm::PhaseError;
@@ -41,16 +42,27 @@ pub fn read(report: Result<PhaseReport, PhaseError>, baseline: &Windows) -> Seen
             return could_not_tell(check, desired(baseline), &format!("the detect script's list of services: {error}"));
         }
     };
-    let wanted = |service: &&Service| {
-        service.installed && baseline.services.iter().any(|name| name.eq_ignore_ascii_case(&service.name))
-    };
-    Seen { check, complete: true, observations: services.iter().filter(wanted).map(observation).collect() }
+    let observations = baseline.services.iter().map(|name| {
+        let found = services.iter().find(|service| service.name.eq_ignore_ascii_case(name));
+        found.map_or_else(|| not_looked_at(name), observation)
+    });
+    Seen { check, complete: true, observations: observations.collect() }
+}
+
+/// The runbook has a list of its own; a service that the baseline names and the list does not is not looked at.
+fn not_looked_at(name: &str) -> Observation {
+    let reason = format!("{RUNBOOK} does not look at service {name}: take it off the baseline");
+    Observation::unknown(CheckKind::Services, json!({ "running": true }), reason).about(name)
 }
 
 fn observation(service: &Service) -> Observation {
     let actual = json!({ "running": service.running, "start_type": service.start_type });
     let desired = json!({ "running": true });
-    let seen = if service.running {
+    // A service that is started on demand rests most of the time.
+    let rests = service.start_type.as_deref() == Some("Manual");
+    let seen = if !service.installed {
+        Observation::unsupported(CheckKind::Services, desired, format!("service {} is not installed", service.name))
+    } else if service.running || rests {
         Observation::compliant(CheckKind::Services, actual, desired)
     } else {
         let diff = vec![format!("service {} is not running", service.name)];

@@ -51,6 +51,7 @@ CREATE TABLE executions (
   evidence_id TEXT
 ) STRICT;
 CREATE INDEX executions_of_incident ON executions (incident_id);
+CREATE INDEX open_intents ON executions (host_id) WHERE completed_at IS NULL;
 
 CREATE TABLE cooldowns (key TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
 

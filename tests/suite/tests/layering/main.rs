@@ -29,7 +29,7 @@ fn may_use(module: &str) -> Option<Vec<&'static str>> {
         }
         "adapters" => vec!["causes", "clock", "config", "model", "redact", "msp_contracts", "msp_rules"],
         "config" => vec!["causes", "clock", "model", "msp_contracts", "msp_rules"],
-        "store" => vec!["clock", "model", "msp_contracts"],
+        "store" => vec!["causes", "clock", "model", "msp_contracts"],
         "redact" => vec!["model", "msp_contracts"],
         "model" => vec!["msp_contracts", "msp_rules"],
         "causes" | "clock" => vec![],
