@@ -12,7 +12,7 @@ use msp_contracts::keys::VerifyingKey;
 use msp_contracts::signed::{Receipt, SignedHead};
 use rusqlite::Connection;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Whose evidence it must be.
 pub struct Expected<'a> {
@@ -54,6 +54,8 @@ struct Walk<'a> {
     hashes: HashMap<u64, String>,
     /// Bundle ids known from receipts, to name what is gone.
     known: HashMap<u64, String>,
+    /// Bundles that are known to be missing.
+    gone: BTreeSet<String>,
     problems: Vec<Problem>,
 }
 
@@ -68,8 +70,15 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
         source: std::sync::Arc::new(source),
     })?;
     let receipts = evidence::receipts(&all)?;
-    let mut walk =
-        Walk { expected, count: 0, last: None, hashes: HashMap::new(), known: HashMap::new(), problems: Vec::new() };
+    let mut walk = Walk {
+        expected,
+        count: 0,
+        last: None,
+        hashes: HashMap::new(),
+        known: HashMap::new(),
+        gone: BTreeSet::new(),
+        problems: Vec::new(),
+    };
     let receipts = walk.read_receipts(&receipts);
     evidence::each::<StoreError>(&all, |row| {
         walk.bundle(&row);
@@ -77,7 +86,7 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
     })?;
     walk.head(evidence::head(&all)?.as_deref());
     for bundle_id in executions::unproved(&all)? {
-        walk.problem(bundle_id, "what was done names it as its evidence, and it is missing");
+        walk.gone(bundle_id, "what was done names it as its evidence, and it is missing");
     }
     if walk.count == 0 && statuses::any(&all)? {
         walk.problem("the whole chain", "checks were made, and there is no evidence of any");
@@ -102,6 +111,13 @@ impl Walk<'_> {
         self.problems.push(Problem { bundle: bundle.into(), problem: problem.into() });
     }
 
+    /// A bundle is missing: said once, however many places tell of it.
+    fn gone(&mut self, bundle: String, why: &str) {
+        if self.gone.insert(bundle.clone()) {
+            self.problem(bundle, why);
+        }
+    }
+
     fn name(&self, sequence: u64) -> String {
         self.known.get(&sequence).cloned().unwrap_or_else(|| format!("number {sequence} of the chain"))
     }
@@ -110,8 +126,8 @@ impl Walk<'_> {
     fn missing(&mut self, first: u64, end: u64, why: &str) {
         let listed = end.min(first.saturating_add(MOST_LISTED));
         for missing in first..listed {
-            let gone = self.name(missing);
-            self.problem(gone, format!("it is missing: {why}"));
+            let name = self.name(missing);
+            self.gone(name, &format!("it is missing: {why}"));
         }
         if listed < end {
             self.problem(format!("numbers {listed} to {} of the chain", end - 1), format!("they are missing: {why}"));
@@ -211,7 +227,7 @@ impl Walk<'_> {
         match self.hashes.get(&sequence) {
             Some(hash) if *hash == receipt.hash => {}
             Some(_) => self.problem(name, "Central Command holds another bundle under this number"),
-            None => self.problem(name, "Central Command holds it, and it is missing here"),
+            None => self.gone(name, "Central Command holds it, and it is missing here"),
         }
     }
 }
