@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How long one drift may take to be healed, and the outbox to empty.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// How often the agent is asked.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Milliseconds since the round began, on a monotonic clock.
 struct Stopwatch(Instant);

@@ -3,16 +3,19 @@
 use crate::drift::Drift;
 use crate::watch::Incident;
 use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::io::Write;
 
 /// What became of one drift. Times are milliseconds since the round began, on a monotonic clock.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Healed {
     /// The server's name.
     pub target: String,
-    /// The check, with its part.
+    /// The check.
     pub check: String,
+    /// The part of the check, where it has parts; for the table.
+    #[serde(skip)]
+    pub subject: Option<String>,
     /// The runbook that ran.
     pub runbook: Option<String>,
     /// 1, 2 or 3.
@@ -35,7 +38,8 @@ impl Healed {
         let (check, subject) = drift.check();
         Self {
             target: target.to_owned(),
-            check: subject.map_or_else(|| check.to_owned(), |subject| format!("{check}/{subject}")),
+            check: check.to_owned(),
+            subject: subject.map(ToOwned::to_owned),
             runbook: None,
             level: None,
             detected_ms: None,
@@ -57,14 +61,6 @@ impl Healed {
             self.healed_ms.get_or_insert(ms);
         }
     }
-
-    fn json(&self) -> Value {
-        json!({
-            "target": self.target, "check": self.check, "runbook": self.runbook, "level": self.level,
-            "detected_ms": self.detected_ms, "healed_ms": self.healed_ms, "outcome": self.outcome,
-            "evidence_id": self.evidence_id, "evidence_verified": self.evidence_verified,
-        })
-    }
 }
 
 /// The whole round. It is well when nothing failed.
@@ -82,19 +78,38 @@ pub struct Report {
     pub failures: Vec<String>,
 }
 
+/// The document's shape and order.
+#[derive(Serialize)]
+struct Document<'a> {
+    ok: bool,
+    drifts: &'a [Healed],
+    evidence: Evidence,
+    outbox: Outbox,
+}
+
+#[derive(Serialize)]
+struct Evidence {
+    count: u64,
+    chain_ok: bool,
+}
+
+#[derive(Serialize)]
+struct Outbox {
+    pending: u64,
+}
+
 impl Report {
     /// One JSON document.
     ///
     /// # Errors
     /// When `out` cannot be written.
     pub fn json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let drifts: Vec<_> = self.drifts.iter().map(Healed::json).collect();
-        let document = json!({
-            "ok": self.failures.is_empty(),
-            "drifts": drifts,
-            "evidence": { "count": self.count, "chain_ok": self.chain_ok },
-            "outbox": { "pending": self.pending },
-        });
+        let document = Document {
+            ok: self.failures.is_empty(),
+            drifts: &self.drifts,
+            evidence: Evidence { count: self.count, chain_ok: self.chain_ok },
+            outbox: Outbox { pending: self.pending },
+        };
         serde_json::to_writer_pretty(&mut *out, &document)?;
         writeln!(out)?;
         Ok(())
@@ -113,7 +128,7 @@ impl Report {
             let proof = if one.evidence_verified { "verified" } else { "NOT verified" };
             table.add_row([
                 one.target.clone(),
-                one.check.clone(),
+                one.subject.as_ref().map_or_else(|| one.check.clone(), |part| format!("{}/{part}", one.check)),
                 one.runbook.clone().unwrap_or_else(|| "-".to_owned()),
                 one.level.map_or_else(|| "-".to_owned(), |level| level.to_string()),
                 ms(one.detected_ms),

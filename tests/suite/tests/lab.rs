@@ -22,7 +22,7 @@ fn one_round_heals_and_proves_both_drifts_and_prints_one_document() {
         .iter()
         .map(|d| (d["target"].as_str().unwrap(), d["check"].as_str().unwrap(), d["runbook"].as_str().unwrap()))
         .collect();
-    assert_eq!(healed, [("FS01", "firewall", "RB-WIN-FIREWALL-001"), ("DC01", "services/DNS", "RB-WIN-SVC-001")]);
+    assert_eq!(healed, [("FS01", "firewall", "RB-WIN-FIREWALL-001"), ("DC01", "services", "RB-WIN-SVC-001")]);
     for drift in drifts {
         assert_eq!((&drift["level"], &drift["outcome"]), (&1.into(), &"fixed".into()), "{drift:#}");
         assert_eq!(drift["evidence_verified"], true, "{drift:#}");
