@@ -3,6 +3,7 @@
 //! One loop a concern (the appliance's checks, each Windows server, check-in, rule sync, outbox, roll-up):
 //! a slow or dead one never holds up the others. All end when the token is cancelled.
 
+mod connection;
 mod fleet;
 pub mod policy;
 pub mod round;
@@ -21,13 +22,15 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use msp_contracts::api::WindowsTarget;
 use msp_contracts::evidence::Target;
-use msp_contracts::keys::{self, VerifyingKey};
+use msp_contracts::keys::{self, SigningKey, VerifyingKey};
 use policy::Policy;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 /// How long one check of the appliance may take.
 pub const HOST_CHECK_LIMIT: Duration = Duration::from_secs(30);
@@ -62,11 +65,7 @@ impl Agent {
     /// # Errors
     /// When any of it is missing or damaged: the message names the file and the cure.
     pub async fn open(config: Config, clock: Arc<dyn Clock>, appliance: Target) -> anyhow::Result<Self> {
-        let file = &config.signing_key_file;
-        let pem = std::fs::read_to_string(file).with_context(|| {
-            format!("{}: cannot be read: make a key with `msp-agent keygen --out {0}`", file.display())
-        })?;
-        let key = keys::private_from_pem(&pem).with_context(|| file.display().to_string())?;
+        let key = signing_key(&config)?;
         let server_keys = vec![keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?];
         let store = Store::open(&config.state_dir)?;
         let (envelope, targets) =
@@ -242,6 +241,25 @@ impl Agent {
             }
         }
     }
+}
+
+/// The key that signs this appliance's evidence.
+///
+/// # Errors
+/// When its file cannot be read, others can read it too, or it is no key.
+pub fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
+    let file = &config.signing_key_file;
+    let pem = std::fs::read_to_string(file)
+        .map(Zeroizing::new)
+        .with_context(|| format!("{}: cannot be read: make a key with `msp-agent keygen --out {0}`", file.display()))?;
+    let mode = std::fs::metadata(file).with_context(|| file.display().to_string())?.permissions().mode();
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "{}: other users can read it (mode {:04o}): chmod 600 it",
+        file.display(),
+        mode & 0o777
+    );
+    keys::private_from_pem(&pem).with_context(|| file.display().to_string())
 }
 
 /// Waits; false when the agent is to stop.

@@ -7,12 +7,14 @@ mod check_config;
 mod evidence;
 mod incidents;
 mod keygen;
+mod queue;
 mod rules;
 mod run;
 mod targets;
 
 use crate::config::{self, Config};
 use clap::{Parser, Subcommand};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ use std::process::ExitCode;
 const NO: u8 = 1;
 /// It could not run.
 const COULD_NOT_RUN: u8 = 2;
+/// Words of tables up to this length are never broken: every id is shorter.
+const LONGEST_WORD: usize = 40;
 /// Where the configuration is, unless --config says otherwise.
 const CONFIG: &str = "/etc/msp/config.yaml";
 
@@ -43,12 +47,11 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     CheckConfig(check_config::Args),
-    #[command(subcommand)]
-    Rules(rules::Command),
-    #[command(subcommand)]
-    Evidence(evidence::Command),
+    Rules(rules::Args),
+    Evidence(evidence::Args),
     Incidents(incidents::Args),
     Targets(targets::Args),
+    Queue(queue::Args),
     Keygen(keygen::Args),
 }
 
@@ -59,26 +62,34 @@ pub fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed already");
     }
-    let mut out = anstream::stdout();
+    if let Command::Run(args) = &cli.command {
+        return run::run(args).unwrap_or_else(|error| failed(&error));
+    }
+    // Written at once at the end: the exit code is the verdict, whether or not anybody reads all of it.
+    let mut out = Vec::new();
     let done = match &cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(_) => Ok(ExitCode::SUCCESS),
         Command::Check(args) => check::run(args, &mut out),
         Command::CheckConfig(args) => check_config::run(args, &mut out),
-        Command::Rules(command) => rules::run(command, &mut out),
-        Command::Evidence(command) => evidence::run(command, &mut out),
+        Command::Rules(args) => rules::run(args, &mut out),
+        Command::Evidence(args) => evidence::run(args, &mut out),
         Command::Incidents(args) => incidents::run(args, &mut out),
         Command::Targets(args) => targets::run(args, &mut out),
+        Command::Queue(args) => queue::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
     };
-    done.unwrap_or_else(|error| {
+    let mut stdout = anstream::stdout();
+    match stdout.write_all(&out).and_then(|()| stdout.flush()) {
         // A reader that has seen enough (`| head`) is no failure.
-        let closed =
-            error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
-        if !closed {
-            let _ = writeln!(anstream::stderr(), "msp-agent: {error:#}");
-        }
-        ExitCode::from(COULD_NOT_RUN)
-    })
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => failed(&error.into()),
+        _ => done.unwrap_or_else(|error| failed(&error)),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Standard error that is closed leaves nowhere to say it.
+    drop(writeln!(anstream::stderr(), "msp-agent: {error:#}"));
+    ExitCode::from(COULD_NOT_RUN)
 }
 
 /// Where the configuration is.
@@ -97,6 +108,22 @@ impl ConfigArg {
 
 fn load(file: &Path) -> anyhow::Result<config::Loaded> {
     Ok(config::load(file, std::env::vars())?)
+}
+
+/// A table as every listing prints it: no lines between rows, and no id broken in the middle, however narrow the
+/// terminal is.
+fn table(header: &[&str], rows: &[Vec<String>]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.iter().map(|name| name.to_uppercase()));
+    table.add_rows(rows);
+    for (place, column) in table.column_iter_mut().enumerate() {
+        let words = rows.iter().filter_map(|row| row.get(place)).flat_map(|cell| cell.split(' '));
+        let longest = words.map(|word| word.chars().count()).max().unwrap_or(0).min(LONGEST_WORD);
+        let width = u16::try_from(longest).unwrap_or(u16::MAX) + column.padding_width();
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+    }
+    table
 }
 
 /// Prints a value as one JSON document.

@@ -87,7 +87,10 @@ fn opening(file: &Path, error: rusqlite::Error) -> StoreError {
 }
 
 /// Opens for writing, brings the schema up to date, and refuses a damaged file without touching it.
-fn open_for_writing(file: &Path) -> Result<Connection, StoreError> {
+///
+/// # Errors
+/// When it cannot be opened, is damaged, or was written by a newer version.
+pub fn open_for_writing(file: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(file).map_err(|error| opening(file, error))?;
     let setup = |db: &Connection| {
         db.busy_timeout(Duration::from_secs(5))?;

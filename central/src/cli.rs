@@ -2,7 +2,7 @@
 //!
 //! 0: done. 1: the input was refused or the work failed. 2: wrong usage, or it could not even begin (no
 //! such directory, another server's lock, a taken port). Results go to standard output, everything else
-//! to standard error.
+//! to standard error. A reader that ends early (`| head`) changes none of it.
 
 mod appliance;
 mod init;
@@ -18,7 +18,7 @@ use crate::app::ListenError;
 use crate::directory::{Directory, DirectoryError};
 use crate::store::{Store, StoreError};
 use clap::{Args, Parser, Subcommand};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,9 +27,11 @@ use tracing_subscriber::EnvFilter;
 const EXAMPLE: &str = "\
 Example: a server with one appliance, on this machine.
 
-  msp-central init  --dir /var/lib/msp-central --name localhost --name 127.0.0.1
-  msp-central issue --dir /var/lib/msp-central --site clinic-a --appliance apl-1 --out ./apl-1
-  msp-central serve --dir /var/lib/msp-central --listen 127.0.0.1:8443 --people 127.0.0.1:8444
+  msp-central init --dir /var/lib/msp-central --name localhost --name 127.0.0.1
+  msp-central issue --dir /var/lib/msp-central \\
+    --site clinic-a --appliance apl-1 --out ./apl-1
+  msp-central serve --dir /var/lib/msp-central \\
+    --listen 127.0.0.1:8443 --people 127.0.0.1:8444
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage or could not begin.";
 
@@ -136,11 +138,32 @@ pub(crate) fn run(out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match begin(cli, out) {
+    match begin(cli, &mut ReadOrNot { out }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(err, "msp-central: {error:#}");
             ExitCode::from(code(&error))
+        }
+    }
+}
+
+/// Standard output, whether or not anybody reads all of it: the work and its exit code do not depend on that.
+struct ReadOrNot<'a> {
+    out: &'a mut dyn Write,
+}
+
+impl Write for ReadOrNot<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.out.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self.out.flush() {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
         }
     }
 }
@@ -159,9 +182,11 @@ fn begin(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         .with_env_filter(EnvFilter::try_new(&cli.log_level)?)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // A log that nobody reads any more is no reason to panic; saying so on standard error would be.
+        .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(execute(cli.command, out));
+    let result = runtime.block_on(execute(cli.command, out)).and_then(|()| Ok(out.flush()?));
     // A blocked statement must not hold the end.
     runtime.shutdown_timeout(Duration::from_millis(50));
     result

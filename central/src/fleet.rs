@@ -36,7 +36,7 @@ pub(crate) fn check_site(text: &str) -> Result<(), IdError> {
 pub(crate) struct Appliance {
     /// The site's id.
     pub(crate) site: String,
-    /// The appliance's id, unique within the site; the owner of one evidence chain.
+    /// The appliance's id, unique within the site; the owner of its evidence chains.
     pub(crate) appliance: String,
 }
 

@@ -4,6 +4,7 @@
 //! binds loopback only, and answers only requests whose Host is a loopback name: otherwise a page on the
 //! web could have its own name resolve to this machine and read along in a browser (DNS rebinding).
 
+mod escalations;
 mod evidence;
 mod executions;
 mod frame;

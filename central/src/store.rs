@@ -7,6 +7,7 @@
 
 mod appliances;
 mod chain;
+mod chain_states;
 mod escalations;
 mod evidence;
 mod executions;
@@ -16,14 +17,19 @@ mod once;
 mod rules;
 mod sites;
 mod stamps;
+mod standing;
 mod targets;
 
 pub(crate) use appliances::KeyMismatch;
 pub(crate) use chain::{Link, Verdict};
-pub(crate) use evidence::{BundleRow, ChainState, NewEvidence, SuspiciousRow};
-pub(crate) use incidents::Resolved;
+pub(crate) use chain_states::{ChainState, begun_anew};
+pub(crate) use escalations::EscalationRow;
+pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
+pub(crate) use executions::ExecutionRow;
+pub(crate) use incidents::{IncidentRow, Resolved};
 pub(crate) use once::Once;
 pub(crate) use stamps::StampKind;
+pub(crate) use standing::Standing;
 
 use jiff::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};

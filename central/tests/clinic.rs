@@ -5,7 +5,7 @@ use msp_contracts::canonical::sha256_hex;
 use msp_contracts::dsse::{Envelope, Signed};
 use msp_contracts::evidence::{Bundle, BundleKind, DeploymentMode, GENESIS_HASH, Target};
 use msp_contracts::finding::Platform;
-use msp_contracts::ids::Counter;
+use msp_contracts::ids::{ChainId, Counter};
 use msp_contracts::keys::{self, SigningKey, VerifyingKey};
 use reqwest::{Certificate, Client, Identity, Response, StatusCode};
 use serde::Serialize;
@@ -88,6 +88,10 @@ impl Clinic {
     }
 
     pub fn serve_with(&self, further: &[&str]) -> Server {
+        self.serve_logging_to(std::fs::File::create(self.log()).unwrap(), further)
+    }
+
+    pub fn serve_logging_to(&self, log: impl Into<Stdio>, further: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_msp-central"))
             .args(["serve", "--dir", self.dir_text(), "--listen", "127.0.0.1:0", "--people", "127.0.0.1:0"])
             .arg("--exit-with-stdin")
@@ -95,7 +99,7 @@ impl Clinic {
             .env("MSP_LOG", "info")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(self.log()).unwrap())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -124,6 +128,7 @@ impl Clinic {
             site: site.to_owned(),
             appliance: appliance.to_owned(),
             key: keys::from_seed([seed; 32]),
+            chain_id: ChainId::from_random([seed; 8]),
             central,
         }
     }
@@ -209,6 +214,8 @@ pub struct Agent {
     pub appliance: String,
     /// Signs its evidence.
     pub key: SigningKey,
+    /// The chain it continues.
+    pub chain_id: ChainId,
     /// Central Command's public key, as issued.
     pub central: VerifyingKey,
 }
@@ -245,6 +252,7 @@ impl Agent {
         Bundle {
             schema_version: 1,
             bundle_id: format!("CB-2026-01-02-{sequence:04}").parse().unwrap(),
+            chain: self.chain_id.clone(),
             sequence: Counter(sequence),
             previous_hash: previous_hash.to_owned(),
             kind: BundleKind::StatusChange,

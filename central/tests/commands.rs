@@ -2,6 +2,7 @@
 
 use crate::clinic::{Clinic, SITE};
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 
 #[test]
 fn targets_without_a_valid_address_or_twice_are_refused_by_name() {
@@ -28,6 +29,13 @@ fn targets_without_a_valid_address_or_twice_are_refused_by_name() {
         ("j.json", "[{\"hostname\": \"FILES\"", "no JSON list"),
         ("k.yaml", "hostname: FILES\n", "no YAML list"),
         ("l.yaml", "- FILES\n", "entry 1"),
+        ("empty.yaml", "", "[] to take all servers away"),
+        ("blank.json", " \n", "[] to take all servers away"),
+        ("comment.yaml", "# - {hostname: DC01, ip_address: 192.168.10.5}\n", "[] to take all servers away"),
+        ("start.yaml", "---\n", "[] to take all servers away"),
+        ("null.yaml", "~\n", "[] to take all servers away"),
+        ("null.json", "null", "[] to take all servers away"),
+        ("text.yaml", "''\n", "[] to take all servers away"),
     ] {
         let strings = set(&clinic.file(name, content));
         let said = clinic.refused(1, &strings.each_ref().map(String::as_str));
@@ -39,6 +47,106 @@ fn targets_without_a_valid_address_or_twice_are_refused_by_name() {
     let back = clinic.file("back.json", &listed.to_string());
     let strings = set(&back);
     clinic.ok(&strings.each_ref().map(String::as_str));
+}
+
+#[test]
+fn replacing_the_targets_says_what_was_added_and_removed_and_an_explicit_empty_list_removes_all() {
+    let clinic = Clinic::new();
+    clinic.issue("apl-1");
+    let set = |content: &str| {
+        let file = clinic.file("targets.yaml", content);
+        clinic.ok(&["targets", "set", "--dir", clinic.dir_text(), "--site", SITE, &file])
+    };
+    let (dc, old, moved) = (
+        "- {hostname: DC01, ip_address: 192.168.10.5}\n",
+        "- {hostname: FILES, ip_address: 192.168.10.6}\n",
+        "- {hostname: FILES, ip_address: 192.168.10.7}\n",
+    );
+    let said = set(&format!("{dc}{old}"));
+    assert!(said.contains("added    DC01 (192.168.10.5, port 5986)") && !said.contains("removed"), "{said}");
+    let said = set(&format!("{moved}{dc}"));
+    assert!(said.contains("added    FILES (192.168.10.7") && said.contains("removed  FILES (192.168.10.6"), "{said}");
+    assert!(!said.contains("DC01"), "{said}");
+    assert!(set(&format!("{moved}{dc}")).contains("nothing was added or removed"));
+    let said = set("[]\n");
+    assert!(said.contains("0 Windows servers (before: 2)") && said.contains("removed  DC01"), "{said}");
+    assert_eq!(clinic.list("sites")["sites"][0]["windows_targets"], json!(0));
+}
+
+#[test]
+fn issue_prints_a_configuration_for_the_agent_and_names_a_new_site() {
+    let clinic = Clinic::new();
+    let issue = |site: &str, appliance: &str| {
+        let out = clinic.root().join(format!("{site}-{appliance}"));
+        let out = out.to_str().unwrap();
+        clinic.ok(&["issue", "--dir", clinic.dir_text(), "--site", site, "--appliance", appliance, "--out", out])
+    };
+    assert!(issue(SITE, "apl-1").contains("Site clinic-a is new"));
+    assert!(!issue(SITE, "apl-2").contains("is new"));
+    // A mistyped site shows itself; and an id that YAML would take for a number stays an id.
+    let said = issue("Clinic-A", "007");
+    assert!(said.contains("Site Clinic-A is new") && said.contains("known before: clinic-a"), "{said}");
+    assert!(said.contains("msp-agent keygen --out /etc/msp/signing.pem"), "{said}");
+    let begin = said.find("site_id:").unwrap();
+    let yaml = said[begin..].split("\n\n").next().unwrap();
+    let config: Value = serde_saphyr::from_str(yaml).unwrap();
+    assert_eq!((&config["site_id"], &config["host_id"]), (&json!("Clinic-A"), &json!("007")));
+    let public = std::fs::read_to_string(clinic.dir().join("signing.pub")).unwrap();
+    assert_eq!(config["mcp_public_key"], json!(public.trim()));
+    for (key, name) in
+        [("client_cert_file", "client.pem"), ("client_key_file", "client-key.pem"), ("ca_cert_file", "ca.pem")]
+    {
+        let file = std::path::Path::new(config[key].as_str().unwrap()).file_name().unwrap();
+        assert_eq!(file, name);
+        assert!(clinic.root().join("Clinic-A-007").join(name).exists());
+    }
+}
+
+#[test]
+fn a_reader_that_ends_early_changes_neither_the_work_nor_its_exit_code() {
+    let clinic = Clinic::new();
+    clinic.issue("apl-1");
+    let unread = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_msp-central"))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (dir, good) = (clinic.dir_text(), clinic.file("good.yaml", "- {hostname: DC01, ip_address: 192.168.10.5}\n"));
+    let out = clinic.root().join("apl-2");
+    let commands: [&[&str]; 7] = [
+        &["--help"],
+        &["list", "sites", "--dir", dir],
+        &["list", "evidence", "--dir", dir, "--json"],
+        &["targets", "set", "--dir", dir, "--site", SITE, &good],
+        &["rules", "list", "--dir", dir],
+        &["issue", "--dir", dir, "--site", SITE, "--appliance", "apl-2", "--out", out.to_str().unwrap()],
+        &["appliance", "forget-key", "--dir", dir, "--site", SITE, "apl-1"],
+    ];
+    for command in commands {
+        assert_eq!(unread(command), (Some(0), String::new()), "{command:?}");
+    }
+    assert!(out.join("client.pem").exists());
+    assert_eq!(clinic.list("sites")["sites"][0]["windows_targets"], json!(1));
+    let (code, said) = unread(&["list", "sites", "--dir", dir, "--site", "clinic-b"]);
+    assert_eq!(code, Some(1), "a refusal stays one");
+    assert!(said.contains("no site"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_whose_log_nobody_reads_any_more_goes_on() {
+    let clinic = Clinic::new();
+    let agent = clinic.issue("apl-1");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let server = clinic.serve_logging_to(writer, &["--log-level", "trace"]);
+    agent.check_in(&server).await;
+    server.stop().await;
 }
 
 #[test]
@@ -88,8 +196,12 @@ fn a_directory_that_init_did_not_make_is_named_with_the_cure() {
 #[test]
 fn every_help_teaches_with_an_example() {
     let clinic = Clinic::new();
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 15] = [
         &[],
+        &["targets"],
+        &["rules"],
+        &["site"],
+        &["appliance"],
         &["init"],
         &["issue"],
         &["serve"],
@@ -105,6 +217,11 @@ fn every_help_teaches_with_an_example() {
         let help = clinic.ok(&[command, &["--help"]].concat());
         assert!(help.contains("Example"), "{command:?}: {help}");
         assert!(help.contains("msp-central "), "{command:?}: {help}");
+        // Commands are broken by hand where they are long, so that they can be copied as they stand.
+        let example = help.split_once("Example").unwrap().1;
+        for line in example.lines().filter(|line| line.starts_with("  ")) {
+            assert!(line.len() <= 80, "{command:?}: {line}");
+        }
     }
     clinic.refused(2, &["serve"]);
     clinic.refused(2, &["surve"]);

@@ -4,7 +4,7 @@ use crate::clinic::{Agent, Clinic, Server, good, hash, problem};
 use msp_contracts::api::EvidenceReply;
 use msp_contracts::dsse::{Envelope, Signed};
 use msp_contracts::evidence::GENESIS_HASH;
-use msp_contracts::ids::Counter;
+use msp_contracts::ids::{ChainId, Counter};
 use msp_contracts::keys;
 use msp_contracts::signed::{ChainHead, Receipt};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn a_bundle_is_stored_byte_for_byte_and_receipted_with_the_head() {
     assert!(!reply.duplicate);
     let receipt = receipt(&reply, &agent);
     assert_eq!((receipt.site_id.as_str(), receipt.host_id.as_str()), ("clinic-a", "apl-1"));
-    assert_eq!(receipt.bundle_id, reply.bundle_id);
+    assert_eq!((receipt.bundle_id, &receipt.chain), (reply.bundle_id, &agent.chain_id));
     assert_eq!((receipt.sequence, receipt.hash.as_str()), (Counter(1), hash.as_str()));
     assert_eq!(receipt.head, ChainHead { sequence: Counter(1), hash });
     assert_eq!(receipt.gaps, Counter(0));
@@ -204,4 +204,81 @@ async fn two_appliances_have_two_chains() {
     assert!(!reply.duplicate);
     // A's bundle by B's hand is still A's.
     problem(second.submit(&server, &first.chain(2)[1].0).await, 403, "unknown_key").await;
+}
+
+/// The chains of the first appliance: id, bundles, gaps, forks, broken links.
+fn chains(clinic: &Clinic) -> Vec<(String, [i64; 4])> {
+    let listed = clinic.list("evidence");
+    let rows = listed["chains"].as_array().unwrap();
+    let beginnings: Vec<&str> = rows.iter().map(|row| row["first_received"].as_str().unwrap()).collect();
+    assert!(beginnings.is_sorted(), "in the order of their beginning: {beginnings:?}");
+    let number = |row: &Value, name: &str| row[name].as_i64().unwrap();
+    rows.iter()
+        .map(|row| {
+            let numbers = ["bundles", "gaps", "forks", "broken"].map(|name| number(row, name));
+            (row["chain"].as_str().unwrap().to_owned(), numbers)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn an_appliance_whose_state_was_lost_begins_another_chain_and_both_are_shown() {
+    let (clinic, mut agent, server) = clinic().await;
+    assert_eq!(clinic.list("evidence")["chains"][0]["chain"], Value::Null, "nothing was sent yet");
+    for (envelope, _) in agent.chain(3) {
+        agent.accepted(&server, &envelope).await;
+    }
+    let first = agent.chain_id.to_string();
+    let page = async || reqwest::get(server.page("/")).await.unwrap().text().await.unwrap();
+    assert!(!page().await.contains("a new chain began"));
+
+    // The state is lost, the key is not. The lowest id: the order is that of the beginnings.
+    agent.chain_id = ChainId::from_random([0; 8]);
+    let second = agent.chain_id.to_string();
+    for (envelope, hash) in agent.chain(2) {
+        let reply = agent.accepted(&server, &envelope).await;
+        assert!(!reply.duplicate);
+        let receipt = receipt(&reply, &agent);
+        assert_eq!((&receipt.chain, receipt.head.hash, receipt.gaps), (&agent.chain_id, hash, Counter(0)));
+    }
+    // Now the key is lost too, and an operator releases it.
+    agent.chain_id = ChainId::from_random([5; 8]);
+    let third = agent.chain_id.to_string();
+    agent.key = keys::from_seed([99; 32]);
+    problem(agent.submit(&server, &agent.chain(1)[0].0).await, 403, "unknown_key").await;
+    clinic.ok(&["appliance", "forget-key", "--dir", clinic.dir_text(), "--site", "clinic-a", "apl-1"]);
+    agent.check_in(&server).await;
+    agent.accepted(&server, &agent.chain(1)[0].0).await;
+
+    let whole = |bundles| [bundles, 0, 0, 0];
+    assert_eq!(chains(&clinic), [(first, whole(3)), (second, whole(2)), (third, whole(1))]);
+    let text = clinic.ok(&["list", "evidence", "--dir", clinic.dir_text()]);
+    for shown in [page().await, text] {
+        assert!(shown.contains("a new chain began") && shown.contains("the one before ended at 3"), "{shown}");
+        assert!(shown.contains("the one before ended at 2"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_chain_is_not_held_against_the_other() {
+    let (clinic, mut agent, server) = clinic().await;
+    let first = (agent.chain_id.clone(), agent.chain(3));
+    agent.accepted(&server, &first.1[0].0).await;
+    agent.accepted(&server, &first.1[2].0).await;
+    agent.chain_id = ChainId::from_random([9; 8]);
+    let second = agent.chain(2);
+    // Another chain has a beginning of its own: it cannot hang on the end of the one before.
+    let hung_on = agent.bundle(1, &first.1[2].1).sign(&agent.key).unwrap();
+    suspicious(&clinic, &agent, &server, &hung_on, "chain_broken").await;
+    for (envelope, _) in &second {
+        assert_eq!(receipt(&agent.accepted(&server, envelope).await, &agent).gaps, Counter(0));
+    }
+    let mut fork = agent.bundle(2, &second[0].1);
+    fork.check = "backup".into();
+    suspicious(&clinic, &agent, &server, &fork.sign(&agent.key).unwrap(), "chain_fork").await;
+    assert_eq!(chains(&clinic), [(first.0.to_string(), [2, 1, 0, 0]), (agent.chain_id.to_string(), [2, 0, 1, 1])]);
+    // The first is still completed by what belongs to it.
+    let reply = agent.accepted(&server, &first.1[1].0).await;
+    let receipt = receipt(&reply, &agent);
+    assert_eq!((receipt.chain, receipt.gaps, receipt.head.sequence), (first.0, Counter(0), Counter(3)));
 }

@@ -1,6 +1,8 @@
 //! The people's page: what it shows, how it escapes, and whom it answers.
 
-use crate::clinic::{Clinic, SITE, Server, escalation, execution, good, incident, problem, resolution};
+use crate::clinic::{Clinic, SITE, Server, escalation, execution, good, hash, incident, problem, resolution};
+use msp_contracts::dsse::Signed;
+use msp_contracts::evidence::GENESIS_HASH;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
@@ -36,6 +38,108 @@ async fn the_page_shows_sites_incidents_heals_and_evidence() {
     assert!(!text.contains("never"));
     let style = reqwest::get(server.page("/style.css")).await.unwrap().text().await.unwrap();
     assert!(style.contains("prefers-color-scheme: dark"));
+    assert!(text.contains("http-equiv=\"refresh\"") && !text.contains("<script"), "kept fresh without a script");
+}
+
+#[tokio::test]
+async fn the_first_line_says_how_things_stand_and_open_incidents_what_is_wrong_and_what_happens() {
+    let clinic = Clinic::new();
+    let (agent, server) = (clinic.issue("apl-1"), clinic.serve());
+    let text = page(&server).await;
+    for shown in ["0 incidents need a person", "0 healed today", "no evidence yet", "No incident is open"] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    agent.check_in(&server).await;
+    let mut unasked = incident(SITE);
+    unasked["incident_id"] = json!("INC-aaaaaaaaaaaa");
+    let mut asked = incident(SITE);
+    asked["raw_data"] = json!({
+        "check_type": "services", "subject": "DNS", "diff": ["DNS is stopped, wanted running"],
+        "recommended_action": "start the service DNS", "details": { "reason": "seen twice" },
+    });
+    asked["incident_type"] = json!("services");
+    for body in [&asked, &unasked] {
+        let _: Value = good(agent.post(&server, "/incidents", body).await).await;
+    }
+    let _: Value = good(agent.post(&server, "/api/escalations", &escalation(SITE)).await).await;
+    let now = clinic.list("incidents")[0]["received_at"].clone();
+    let mut run = execution(SITE);
+    (run["started_at"], run["completed_at"]) = (now.clone(), now);
+    let _: Value = good(agent.post(&server, "/api/agent/executions", &run).await).await;
+    run["execution_id"] = json!("waits");
+    run["incident_id"] = json!("INC-aaaaaaaaaaaa");
+    run["outcome"] = json!("deferred");
+    run["detail"] = json!("deferred");
+    run["error"] = json!("outside the maintenance window");
+    (run["started_at"], run["completed_at"]) = (json!("2026-01-02T03:04:05Z"), json!("2026-01-02T03:04:05.25Z"));
+    let _: Value = good(agent.post(&server, "/api/agent/executions", &run).await).await;
+    agent.accepted(&server, &agent.chain(1)[0].0).await;
+
+    let text = page(&server).await;
+    for shown in [
+        "1 incident needs a person",
+        "1 more open",
+        "1 healed today",
+        "evidence whole",
+        "services/DNS",
+        "DNS is stopped, wanted running",
+        "seen twice",
+        "To do: start the service DNS",
+        "a person was asked",
+        "verify failed",
+        "Firewall is off and could not be switched on",
+        "outside the maintenance window",
+        "250 ms",
+        "DC01 (192.168.10.5)",
+        "Site rules",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    assert!(!text.contains("silent"), "{text}");
+
+    // Over and done with: nobody is needed for it any more.
+    let _: Value = good(agent.post(&server, "/incidents/INC-0123456789ab/resolve", &resolution()).await).await;
+    let text = page(&server).await;
+    assert!(text.contains("0 incidents need a person") && text.contains("1 more open"), "{text}");
+    assert!(!text.contains("a person was asked"), "{text}");
+}
+
+#[tokio::test]
+async fn an_appliance_that_was_not_heard_of_for_five_minutes_is_called_silent() {
+    let clinic = Clinic::new();
+    let (agent, server) = (clinic.issue("apl-1"), clinic.serve());
+    agent.check_in(&server).await;
+    let contact = clinic.list("sites")["appliances"][0]["last_contact"].clone();
+    let contact: jiff::Timestamp = contact.as_str().unwrap().parse().unwrap();
+    for (minutes, silent) in [(4, false), (7, true)] {
+        let back = contact - jiff::SignedDuration::from_mins(minutes);
+        clinic.database().execute("UPDATE appliances SET last_contact = ?1", [format!("{back:.6}")]).unwrap();
+        let text = page(&server).await;
+        assert!(text.contains(&format!("{minutes} min ago")), "{text}");
+        assert_eq!(text.contains("1 silent"), silent, "{text}");
+        assert_eq!(text.contains("badge bad\">silent"), silent, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_change_is_shown_from_what_to_what() {
+    let clinic = Clinic::new();
+    let (agent, server) = (clinic.issue("apl-1"), clinic.serve());
+    agent.check_in(&server).await;
+    let mut previous = GENESIS_HASH.to_owned();
+    for (sequence, before, after, shown) in [
+        (1, Value::Null, "fail", "first seen: drift"),
+        (2, json!("drift"), "pass", "drift -&gt; compliant"),
+        (3, json!("compliant"), "error", "compliant -&gt; unknown"),
+    ] {
+        let mut bundle = agent.bundle(sequence, &previous);
+        (bundle.pre_state, bundle.post_state) = (json!({ "status": before }), json!({ "status": after }));
+        let envelope = bundle.sign(&agent.key).unwrap();
+        previous = hash(&envelope);
+        agent.accepted(&server, &envelope).await;
+        let text = page(&server).await;
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
 }
 
 #[tokio::test]
@@ -54,6 +158,18 @@ async fn what_agents_report_is_shown_as_text_never_as_markup() {
         record[field] = json!(hostile);
     }
     let _: Value = good(agent.post(&server, "/incidents", &record).await).await;
+    let mut open = record.clone();
+    open["incident_id"] = json!("INC-aaaaaaaaaaaa");
+    open["raw_data"] = json!({
+        "subject": hostile, "diff": [hostile, 7, null], "recommended_action": hostile, "details": { "reason": hostile },
+    });
+    let _: Value = good(agent.post(&server, "/incidents", &open).await).await;
+    let mut ticket = escalation(SITE);
+    ticket["incident_id"] = json!("INC-aaaaaaaaaaaa");
+    for field in ["host_id", "host_name", "summary", "reason", "suggested_runbook"] {
+        ticket[field] = json!(hostile);
+    }
+    let _: Value = good(agent.post(&server, "/api/escalations", &ticket).await).await;
     let mut solved = resolution();
     solved["action_taken"] = json!(hostile);
     let _: Value = good(agent.post(&server, "/incidents/INC-0123456789ab/resolve", &solved).await).await;

@@ -6,7 +6,7 @@
 
 use crate::dsse::Signed;
 use crate::finding::Platform;
-use crate::ids::{BundleId, Counter, IncidentId};
+use crate::ids::{BundleId, ChainId, Counter, IncidentId};
 use crate::outcome::{Detail, Level, Outcome};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -107,7 +107,9 @@ pub struct Bundle {
     pub schema_version: u32,
     /// Unique for a site and host.
     pub bundle_id: BundleId,
-    /// Its place in the chain of this appliance; the first is 1.
+    /// The chain it is of: an appliance whose state was lost begins another.
+    pub chain: ChainId,
+    /// Its place in the chain; the first is 1.
     pub sequence: Counter,
     /// SHA-256 of the envelope before it, in hexadecimal; 64 zeros for the first.
     pub previous_hash: String,

@@ -101,6 +101,51 @@ impl TryFrom<String> for IncidentId {
     }
 }
 
+/// Which chain of an appliance: 16 lowercase hexadecimal digits, made anew with each new state.
+///
+/// An appliance whose state was lost begins another chain; without a name for it, its first bundle would
+/// contradict the first bundle of the chain before.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^[0-9a-f]{16}$"))]
+pub struct ChainId(String);
+
+impl ChainId {
+    /// From 64 bits of randomness, which the caller provides.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 8]) -> Self {
+        Self(crate::canonical::hex(&bytes))
+    }
+
+    /// The text of the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<ChainId> for String {
+    fn from(id: ChainId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for ChainId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        if text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(Self(text));
+        }
+        Err(bad(&text, "chain id (16 lowercase hexadecimal digits)"))
+    }
+}
+
 /// `CB-YYYY-MM-DD-NNNN`: the day in UTC and the bundle's number on that day, from 1, at least four digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]

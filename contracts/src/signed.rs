@@ -5,7 +5,7 @@
 
 use crate::api::WindowsTarget;
 use crate::dsse::Signed;
-use crate::ids::{BundleId, Counter};
+use crate::ids::{BundleId, ChainId, Counter};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -165,11 +165,13 @@ pub struct Receipt {
     pub host_id: String,
     /// The bundle that was received.
     pub bundle_id: BundleId,
+    /// The chain it is of.
+    pub chain: ChainId,
     /// Its place in the chain.
     pub sequence: Counter,
     /// SHA-256 of its envelope, in hexadecimal.
     pub hash: String,
-    /// The highest place in the chain that the server holds of this appliance.
+    /// The highest place in this chain that the server holds.
     pub head: ChainHead,
     /// How many places before the head are missing at the server.
     pub gaps: Counter,
@@ -199,6 +201,8 @@ pub struct SignedHead {
     pub site_id: String,
     /// The appliance the chain is of.
     pub host_id: String,
+    /// The chain.
+    pub chain: ChainId,
     /// Where the chain ends.
     #[serde(flatten)]
     pub head: ChainHead,

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::dsse::{DsseError, Envelope, Signed};
-use msp_contracts::ids::{BundleId, Counter, IncidentId};
+use msp_contracts::ids::{BundleId, ChainId, Counter, IncidentId};
 use msp_contracts::keys::{self, SigningKey};
 use msp_contracts::signed::{ChainHead, SignedHead, Stamp, StampError};
 
@@ -13,7 +13,8 @@ fn key(seed: u8) -> SigningKey {
 
 fn head() -> SignedHead {
     let head = ChainHead { sequence: Counter(u64::MAX), hash: "ab".repeat(32) };
-    SignedHead { schema_version: 1, site_id: "clinic-a".into(), host_id: "apl-1".into(), head }
+    let chain = ChainId::from_random([7; 8]);
+    SignedHead { schema_version: 1, site_id: "clinic-a".into(), host_id: "apl-1".into(), chain, head }
 }
 
 #[test]

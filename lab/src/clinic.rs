@@ -6,7 +6,8 @@ use crate::process::{Process, succeed};
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::json;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -56,12 +57,17 @@ impl Clinic {
             Some(path) => {
                 let empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
                 anyhow::ensure!(empty, "{}: holds files already: name an empty folder", path.display());
-                std::fs::create_dir_all(path).with_context(|| format!("{}: cannot be made", path.display()))?;
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+                made.with_context(|| format!("{}: cannot be made", path.display()))?;
                 Folder::Kept(path.canonicalize().context("finding the folder")?)
             }
-            None => {
-                Folder::Temporary(tempfile::Builder::new().prefix("msp-lab-").tempdir().context("making a folder")?)
-            }
+            None => Folder::Temporary(
+                tempfile::Builder::new()
+                    .prefix("msp-lab-")
+                    .permissions(Permissions::from_mode(0o700))
+                    .tempdir()
+                    .context("making a folder")?,
+            ),
         };
         Ok(Self { folder, member: None, controller: None, central: None, agent: None, address: None })
     }
@@ -141,8 +147,7 @@ impl Clinic {
             let file = self.path().join(format!("agent/windows/{}.yaml", server.hostname));
             let logon = json!({ "username": ACCOUNT, "password": server.password });
             std::fs::write(&file, logon.to_string()).context("writing credentials")?;
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))
-                .context("protecting credentials")?;
+            std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")?;
         }
         self.member = Some(member);
         self.controller = Some(controller);

@@ -34,6 +34,7 @@ pub async fn keep_running(clinic: &mut Clinic, progress: Progress) -> anyhow::Re
         progress.say(&format!("Central Command's page: {people}"));
     }
     progress.say(&format!("the agent: msp-agent incidents --config {}", clinic.config()));
+    progress.say("the agent checks this computer too: what it finds here goes to a person, nothing here is changed");
     progress.say("something drifts once a minute; Ctrl-C stops everything");
     let mut told: HashMap<String, String> = HashMap::new();
     for (on_member, drift) in DRIFTS.into_iter().cycle() {
@@ -59,9 +60,11 @@ async fn tell(clinic: &Clinic, progress: Progress, told: &mut HashMap<String, St
     for one in known.incidents.into_iter().rev() {
         let check = one.subject.map_or_else(|| one.check.clone(), |part| format!("{}/{part}", one.check));
         let runbook = one.runbook_id.unwrap_or_default();
-        let now = format!("{} {} {}", one.state, one.outcome.as_deref().unwrap_or("under way"), runbook);
+        let outcome = one.outcome.unwrap_or_else(|| "under way".to_owned());
+        let why = one.error.map_or_else(String::new, |why| format!(" ({why})"));
+        let now = if outcome == one.state { outcome } else { format!("{}, {runbook} {outcome}", one.state) };
         if told.insert(one.incident_id.clone(), now.clone()).as_ref() != Some(&now) {
-            progress.say(&format!("{} {} {check}: {}", one.incident_id, one.host_id, now.trim_end()));
+            progress.say(&format!("{} {check} on {}: {now}{why}", one.incident_id, one.host_name));
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(
     name = "msp-lab",
+    version,
     about = "A clinic on this machine: Central Command, an agent and two simulated Windows servers, on loopback",
     after_help = "Examples:\n  cargo lab --once           one scripted round, a table, exit code 0 when all was healed and proved\n  \
                   cargo lab --once --json    the same as one JSON document on stdout\n  \
@@ -36,8 +37,8 @@ async fn main() -> ExitCode {
     match run(&args).await {
         Ok(code) => code,
         Err(error) => {
-            Progress.say(&format!("failed: {error:#}"));
-            ExitCode::FAILURE
+            let report = Report { failures: vec![format!("{error:#}")], ..Report::default() };
+            finish(&args, &report).unwrap_or(ExitCode::FAILURE)
         }
     }
 }
@@ -72,17 +73,22 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
+    if !report.failures.is_empty() {
+        Progress.say(&clinic.last_words());
+    }
+    finish(args, &report)
+}
+
+/// Prints the report of a round, and what failed; the exit code says whether all is well.
+fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     if args.json {
-        report.json(&mut out)?
-    } else {
-        report.table(&mut out)?
+        report.json(&mut out)?;
+    } else if args.once {
+        report.table(&mut out)?;
     }
     for failure in &report.failures {
         Progress.say(&format!("FAILED: {failure}"));
-    }
-    if !report.failures.is_empty() {
-        Progress.say(&clinic.last_words());
     }
     Ok(ExitCode::from(u8::from(!report.failures.is_empty())))
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use std::time::{Duration, Instant};
 
 /// How long one drift may take to be healed, and the outbox to empty.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the agent is asked.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -132,8 +132,8 @@ async fn heal(
             detected - injected,
             at - injected
         )),
-        (Some(_), None) => report.failures.push(format!("{name}: {} was detected and not healed", drift.words())),
-        (None, _) => report.failures.push(format!("{name}: {} was not detected in {PATIENCE:?}", drift.words())),
+        (Some(_), None) => progress.say(&format!("{name}: detected, and not healed in {PATIENCE:?}")),
+        (None, _) => progress.say(&format!("{name}: not detected in {PATIENCE:?}")),
     }
     let changes = server(clinic, which)?.ledger().await?;
     let by_script = changes.iter().filter(|change| drift.is_about(change)).count();
@@ -171,7 +171,7 @@ async fn prove(clinic: &Clinic, progress: Progress, report: &mut Report) -> anyh
     report.chain_ok = verified.ok;
     for healed in &mut report.drifts {
         let Some(id) = &healed.evidence_id else {
-            report.failures.push(format!("{}: {} left no evidence", healed.target, healed.check));
+            report.failures.push(format!("{}: {} was not healed, and left no evidence", healed.target, healed.check));
             continue;
         };
         let arrived = held.iter().filter(|one| *one == id).count();
@@ -180,7 +180,8 @@ async fn prove(clinic: &Clinic, progress: Progress, report: &mut Report) -> anyh
             report.failures.push(format!("evidence {id} is {arrived} times at Central Command, instead of once"));
         }
         if healed.outcome.as_deref() != Some("fixed") {
-            report.failures.push(format!("{}: {} ended {:?}", healed.target, healed.check, healed.outcome));
+            let outcome = healed.outcome.as_deref().unwrap_or("without an outcome");
+            report.failures.push(format!("{}: {} ended {outcome}, not fixed", healed.target, healed.check));
         }
     }
     Ok(())

@@ -40,9 +40,20 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// A program without the `MSP_*` of whoever started the lab: they would configure its clinic.
+fn command(name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(program(name)?);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("MSP_") {
+            command.env_remove(variable);
+        }
+    }
+    Ok(command)
+}
+
 /// Runs a program to its end and returns what it printed.
 pub async fn output(name: &str, args: &[&str]) -> anyhow::Result<(bool, Vec<u8>)> {
-    let done = Command::new(program(name)?).args(args).stdin(Stdio::null()).output().await;
+    let done = command(name)?.args(args).stdin(Stdio::null()).output().await;
     let done = done.with_context(|| format!("running {name}"))?;
     // Exit code 1 is an answer; 2 and signals are not.
     if !matches!(done.status.code(), Some(0 | 1)) {
@@ -53,7 +64,7 @@ pub async fn output(name: &str, args: &[&str]) -> anyhow::Result<(bool, Vec<u8>)
 
 /// Runs a program that has to succeed.
 pub async fn succeed(name: &str, args: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let done = Command::new(program(name)?).args(args).stdin(Stdio::null()).output().await;
+    let done = command(name)?.args(args).stdin(Stdio::null()).output().await;
     let done = done.with_context(|| format!("running {name}"))?;
     if !done.status.success() {
         bail!("{name} {}: {}", args.join(" "), String::from_utf8_lossy(&done.stderr).trim());
@@ -67,7 +78,7 @@ impl Process {
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("{}: cannot be written", log.display()))?;
-        let child = Command::new(program(program_name)?)
+        let child = command(program_name)?
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -120,9 +120,12 @@ impl Report {
     /// # Errors
     /// When `out` cannot be written.
     pub fn table(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        if self.drifts.is_empty() {
+            return Ok(());
+        }
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["server", "check", "runbook", "level", "detected", "healed", "outcome", "evidence"]);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(["SERVER", "CHECK", "RUNBOOK", "LEVEL", "DETECTED", "HEALED", "OUTCOME", "EVIDENCE"]);
         let ms = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms"));
         for one in &self.drifts {
             let proof = if one.evidence_verified { "verified" } else { "NOT verified" };

@@ -14,6 +14,8 @@ pub struct Incident {
     pub incident_id: String,
     /// The machine: its IP address.
     pub host_id: String,
+    /// The machine, for people.
+    pub host_name: String,
     /// The check that found it.
     pub check: String,
     /// The part of the check.
@@ -26,6 +28,8 @@ pub struct Incident {
     pub runbook_id: Option<String>,
     /// How it ended, in our word.
     pub outcome: Option<String>,
+    /// Why it ended like that, where there is a why.
+    pub error: Option<String>,
     /// The bundle that proves it.
     pub evidence_id: Option<String>,
 }

@@ -23,12 +23,12 @@ pub(crate) struct Args {
     #[arg(long, default_value = "WIN01")]
     pub(crate) hostname: String,
     /// The account that may log on
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) user: String,
     /// A file with the account's password; a line end after it is ignored
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: PathBuf,
-    /// Certificate chain, in PEM
+    /// Certificate chain, in PEM; or let --tls-dir have one made
     #[arg(long, value_name = "FILE", requires = "key", required_unless_present = "tls_dir")]
     pub(crate) cert: Option<PathBuf>,
     /// Private key of the certificate, in PEM

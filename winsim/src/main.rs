@@ -4,6 +4,7 @@
 mod cli;
 
 use std::io::{IsTerminal, Read, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,10 +19,25 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stop may take before the process ends anyway.
 const STOP_TIMEOUT: Duration = Duration::from_millis(800);
 
-fn main() -> anyhow::Result<()> {
-    let args = cli::Args::parse();
+/// The exit code of a server that could not start.
+const COULD_NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    match start(cli::Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error that is closed leaves nowhere to say it.
+            drop(writeln!(std::io::stderr(), "msp-winsim: {error:#}"));
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+fn start(args: cli::Args) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // It says so with eprintln!, which panics where standard error is closed.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .init();

@@ -1,11 +1,11 @@
 //! One observation, all the way: sense, decide, act, prove. What is to be reported is in the outbox then.
 
 use super::Agent;
+use super::connection::Connection;
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
 use crate::causes::chain;
-use crate::config::credentials;
 use crate::decide::ladder;
 use crate::guard;
 use crate::model::{Decision, Escalation, Observation, Plan, Verdict};
@@ -14,23 +14,13 @@ use crate::redact;
 use crate::sense::windows::{self, Seen};
 use crate::store::incidents::{Ongoing, State};
 use crate::store::{StoreError, cooldowns, executions};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::ids::IncidentId;
 use msp_contracts::outcome::Detail;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// How long refused credentials are not tried again: longer than the usual window in which failed logons count.
-const LOGON_PAUSE: SignedDuration = SignedDuration::from_mins(15);
-
-/// The connection to a server, with the age of the credentials it was made with.
-enum Connection {
-    None,
-    Ready(Box<WindowsHost>, Option<SystemTime>),
-    Refused { reason: String, since: Option<SystemTime>, until: Timestamp },
-}
 
 impl Agent {
     /// Watches one Windows server until `stop`.
@@ -38,73 +28,27 @@ impl Agent {
         let target = server.target();
         let mut policy = self.policy.subscribe();
         let every = Duration::from_secs(self.config.poll_interval);
-        let mut connection = Connection::None;
+        let mut connection = Connection::to(server, &self.config);
         while !stop.is_cancelled() {
             let current = Arc::clone(&policy.borrow_and_update());
             let windows = &current.baseline.windows;
-            self.connect(&server, &current, &mut connection);
-            let seen = match &connection {
-                Connection::Ready(host, _) => {
+            let (host, seen) = match connection.ready(&current.catalogue, &self.clock) {
+                Ok(host) => {
                     self.reconcile(host).await;
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        seen = windows::observe(host, windows) => seen,
+                        seen = windows::observe(host, windows) => (Some(host), seen),
                     }
                 }
-                Connection::Refused { reason, .. } => windows::unreachable(reason, windows),
-                Connection::None => windows::unreachable("there is no connection", windows),
-            };
-            let host = match &connection {
-                Connection::Ready(host, _) => Some(host.as_ref()),
-                Connection::None | Connection::Refused { .. } => None,
+                Err(reason) => (None, windows::unreachable(reason, windows)),
             };
             for seen in seen {
                 self.follow_all(host, &target, seen, &stop).await;
             }
-            self.forget_refused(&mut connection);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
             }
-        }
-    }
-
-    /// Makes the connection ready, unless the server refused these very credentials a short while ago.
-    fn connect(&self, server: &Server, policy: &super::Policy, connection: &mut Connection) {
-        let file = credentials::file(&self.config.windows_credentials_dir, &server.hostname);
-        let stamp = std::fs::metadata(&file).and_then(|found| found.modified()).ok();
-        match connection {
-            // A new password in the file is taken over at once.
-            Connection::Ready(_, since) if *since == stamp => return,
-            Connection::Refused { since, until, .. } if *since == stamp && self.clock.now() < *until => return,
-            _ => {}
-        }
-        let ready = credentials::read(&self.config.windows_credentials_dir, &server.hostname)
-            .map_err(|error| chain(&error))
-            .and_then(|logon| {
-                let authority = self.config.windows_ca_cert_file.as_deref();
-                let (catalogue, clock) = (Arc::clone(&policy.catalogue), Arc::clone(&self.clock));
-                WindowsHost::new(server, &logon, authority, catalogue, clock).map_err(|error| chain(&error))
-            });
-        *connection = match ready {
-            Ok(host) => Connection::Ready(Box::new(host), stamp),
-            // Read again with the next round: it costs nothing and locks nobody out.
-            Err(reason) => Connection::Refused { reason, since: stamp, until: self.clock.now() },
-        };
-    }
-
-    /// After a refused logon the server is left alone for a while: trying on would lock the account.
-    fn forget_refused(&self, connection: &mut Connection) {
-        if let Connection::Ready(host, since) = connection
-            && host.refused()
-        {
-            let until = self.clock.now() + LOGON_PAUSE;
-            let reason = format!(
-                "{}: the server refused the credentials; they are not tried again before {until} or until their file changes",
-                host.address()
-            );
-            tracing::warn!("{reason}");
-            *connection = Connection::Refused { reason, since: *since, until };
         }
     }
 

@@ -1,5 +1,8 @@
 //! `msp-agent check-config`: is the configuration sound?
 
+use crate::app::policy::Policy;
+use crate::app::signing_key;
+use crate::report::client::Central;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,13 +10,17 @@ use std::process::ExitCode;
 /// Check a configuration without running anything
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example:\n  msp-agent check-config /etc/msp/config.yaml && systemctl restart msp-agent\n\nExit code 0 when it can be \
-                        used (warnings are printed), 2 when not: the message names line, column and cure."
+    after_help = "Examples:\n  msp-agent check-config config.yaml                  where its files are not, as at build time\n  \
+                        msp-agent check-config --files && systemctl restart msp-agent\n\n\
+                        Exit code 0 when it can be used (warnings are printed), 2 when not: the message names line, column and cure."
 )]
 pub struct Args {
     /// The configuration, YAML or JSON
     #[arg(value_name = "FILE", default_value = super::CONFIG)]
     file: PathBuf,
+    /// Also read every file it names: keys, certificates, baseline, rules
+    #[arg(long)]
+    files: bool,
 }
 
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -22,6 +29,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         writeln!(out, "warning: {warning}")?;
     }
     let config = loaded.config;
+    if args.files {
+        Central::new(&config)?;
+        signing_key(&config)?;
+        Policy::load(&config)?;
+    }
     writeln!(
         out,
         "{}: sound: site {}, host {}, {}",

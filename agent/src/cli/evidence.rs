@@ -1,21 +1,29 @@
 //! `msp-agent evidence`: list it, show it, verify it.
 
-use super::{ConfigArg, print_json};
+use super::{ConfigArg, print_json, table};
+use crate::app::signing_key;
 use crate::config::Config;
 use crate::prove::verify::{self, Expected};
-use crate::store::{evidence, open_for_reading};
+use crate::store::{evidence, open_for_reading, outbox};
 use anyhow::{Context, bail};
-use comfy_table::{ContentArrangement, Table, presets};
 use msp_contracts::dsse::Envelope;
-use msp_contracts::evidence::Bundle;
+use msp_contracts::evidence::{Bundle, BundleKind};
+use msp_contracts::ids::IncidentId;
 use msp_contracts::keys::{self, VerifyingKey};
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Signed, chained evidence of everything the agent did
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  msp-agent evidence verify && echo whole")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+enum Command {
     /// List the bundles, oldest first
     #[command(
         after_help = "Examples:\n  msp-agent evidence list\n  msp-agent evidence list --incident INC-0123456789ab --json"
@@ -24,8 +32,8 @@ pub enum Command {
         #[command(flatten)]
         config: ConfigArg,
         /// Only those of this incident
-        #[arg(long, value_name = "ID")]
-        incident: Option<String>,
+        #[arg(long, value_name = "ID", value_parser = |text: &str| IncidentId::try_from(text.to_owned()))]
+        incident: Option<IncidentId>,
         /// One JSON document: {"evidence": [...]}
         #[arg(long)]
         json: bool,
@@ -65,21 +73,18 @@ fn agent_key(config: &Config, given: Option<&str>) -> anyhow::Result<VerifyingKe
     if let Some(hex) = given {
         return keys::public_from_hex(hex).context("--public-key");
     }
-    let file = &config.signing_key_file;
-    let pem = std::fs::read_to_string(file)
-        .with_context(|| format!("{}: cannot be read (or give --public-key)", file.display()))?;
-    Ok(keys::private_from_pem(&pem).with_context(|| file.display().to_string())?.verifying_key())
+    Ok(signing_key(config).context("or give --public-key")?.verifying_key())
 }
 
-pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::List { config, incident, json } => list(&config.load()?, incident.as_deref(), *json, out),
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Command::List { config, incident, json } => list(&config.load()?, incident.as_ref(), *json, out),
         Command::Show { id, config, envelope } => show(&config.load()?, id, *envelope, out),
         Command::Verify { config, public_key, json } => verify(&config.load()?, public_key.as_deref(), *json, out),
     }
 }
 
-fn list(config: &Config, incident: Option<&str>, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+fn list(config: &Config, incident: Option<&IncidentId>, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let db = open_for_reading(&config.state_dir)?;
     let mut bundles = Vec::new();
     evidence::each::<anyhow::Error>(&db, |row| {
@@ -88,7 +93,7 @@ fn list(config: &Config, incident: Option<&str>, json: bool, out: &mut dyn Write
             .with_context(|| format!("{}: run `msp-agent evidence verify`", row.bundle_id))?;
         let bundle: Bundle = serde_json::from_slice(&payload)
             .with_context(|| format!("{}: run `msp-agent evidence verify`", row.bundle_id))?;
-        if incident.is_none_or(|wanted| bundle.incident_id.as_ref().is_some_and(|id| id.as_str() == wanted)) {
+        if incident.is_none_or(|wanted| bundle.incident_id.as_ref() == Some(wanted)) {
             bundles.push(bundle);
         }
         Ok(())
@@ -111,22 +116,21 @@ fn list(config: &Config, incident: Option<&str>, json: bool, out: &mut dyn Write
         writeln!(out, "no evidence")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["bundle", "completed", "kind", "machine", "check", "outcome"]);
-    for bundle in bundles {
-        let kind = serde_json::to_value(bundle.kind)?;
-        table.add_row([
-            bundle.bundle_id.to_string(),
-            bundle.completed.to_string(),
-            kind.as_str().unwrap_or_default().to_owned(),
-            bundle.target.name,
-            bundle.check,
-            bundle.detail.map_or_else(|| "-".to_owned(), |detail| detail.to_string()),
-        ]);
-    }
-    writeln!(out, "{table}")?;
+    let rows: Vec<_> = bundles.into_iter().map(row).collect::<Result<_, _>>()?;
+    writeln!(out, "{}", table(&["bundle", "completed", "kind", "machine", "check", "outcome"], &rows))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn row(bundle: Bundle) -> anyhow::Result<Vec<String>> {
+    let kind = serde_json::to_value(bundle.kind)?.as_str().unwrap_or_default().to_owned();
+    let status = |state: &serde_json::Value| state["status"].as_str().unwrap_or("never seen").to_owned();
+    let outcome = match (bundle.detail, bundle.kind) {
+        (Some(detail), _) => detail.to_string(),
+        (None, BundleKind::StatusChange) => format!("{} -> {}", status(&bundle.pre_state), status(&bundle.post_state)),
+        (None, _) => format!("{} checks stayed compliant", bundle.roll_up.len()),
+    };
+    let completed = format!("{:.0}", bundle.completed);
+    Ok(vec![bundle.bundle_id.to_string(), completed, kind, bundle.target.name, bundle.check, outcome])
 }
 
 fn show(config: &Config, id: &str, envelope: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -164,6 +168,7 @@ fn verify(config: &Config, public_key: Option<&str>, json: bool, out: &mut dyn W
         server_keys: &[keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?],
     };
     let report = verify::verify(&db, &expected)?;
+    let owed = outbox::depth(&db)?;
     let code = if report.ok { 0 } else { super::NO };
     if json {
         print_json(out, &report)?;
@@ -174,5 +179,8 @@ fn verify(config: &Config, public_key: Option<&str>, json: bool, out: &mut dyn W
     }
     let verdict = if report.ok { "all of it holds" } else { "NOT whole" };
     writeln!(out, "{} bundles, {} receipts of Central Command: {verdict}", report.count, report.receipts)?;
+    if owed.rejected > 0 {
+        writeln!(out, "note: Central Command has refused {} reports for good; the log says why", owed.rejected)?;
+    }
     Ok(ExitCode::from(code))
 }

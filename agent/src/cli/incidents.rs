@@ -1,8 +1,7 @@
 //! `msp-agent incidents`: what went wrong, and what became of it.
 
-use super::{ConfigArg, print_json};
+use super::{ConfigArg, print_json, table};
 use crate::store::{incidents, open_for_reading, outbox};
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,24 +33,21 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     if listed.is_empty() {
         writeln!(out, "no incidents")?;
     } else {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["incident", "machine", "check", "state", "runbook", "outcome", "evidence"]);
-        for one in &listed {
-            let check = one.subject.as_ref().map_or_else(|| one.check.clone(), |part| format!("{}/{part}", one.check));
-            let state = serde_json::to_value(one.state)?;
-            table.add_row([
-                one.incident_id.as_str(),
-                &one.host_name,
-                &check,
-                state.as_str().unwrap_or_default(),
-                one.runbook_id.as_deref().unwrap_or("-"),
-                one.outcome.as_deref().unwrap_or("-"),
-                one.evidence_id.as_deref().unwrap_or("-"),
-            ]);
-        }
-        writeln!(out, "{table}")?;
+        let rows: Vec<_> = listed.iter().map(row).collect::<Result<_, _>>()?;
+        writeln!(out, "{}", table(&["incident", "machine", "check", "state", "what was done", "evidence"], &rows))?;
     }
     writeln!(out, "outbox: {} waiting, {} rejected", outbox.pending, outbox.rejected)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn row(one: &incidents::Listed) -> anyhow::Result<Vec<String>> {
+    let check = one.subject.as_ref().map_or_else(|| one.check.clone(), |part| format!("{}/{part}", one.check));
+    let state = serde_json::to_value(one.state)?.as_str().unwrap_or_default().to_owned();
+    // A deferred plan says until when, an escalation why.
+    let parts = [&one.runbook_id, &one.outcome].map(Option::as_deref);
+    let done: Vec<_> = parts.into_iter().flatten().collect();
+    let why = one.error.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    let done = if done.is_empty() { "under way".to_owned() } else { format!("{}{why}", done.join(" ")) };
+    let evidence = one.evidence_id.clone().unwrap_or_else(|| "-".to_owned());
+    Ok(vec![one.incident_id.clone(), one.host_name.clone(), check, state, done, evidence])
 }

@@ -27,12 +27,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         .context("/dev/urandom: cannot be read")?;
     let key = keys::from_seed(seed);
     let pem = keys::private_to_pem(&key)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&args.out)
-        .with_context(|| format!("{}: the key cannot be written", args.out.display()))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out).with_context(|| {
+        format!("{}: no new file can be made there (a key is never overwritten)", args.out.display())
+    })?;
     file.write_all(pem.as_ref().as_bytes())
         .and_then(|()| file.sync_all())
         .with_context(|| format!("{}: the key cannot be written", args.out.display()))?;

@@ -3,17 +3,26 @@
 use super::{ConfigArg, print_json};
 use crate::app::policy;
 use crate::decide::ladder;
+use crate::sense::host;
 use anyhow::Context;
+use msp_contracts::evidence::{Bundle, BundleKind};
 use msp_contracts::finding::Finding;
 use msp_rules::{LintReport, RuleSet, Source, View, lint_text};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Level 1 rules: what a finding leads to
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  msp-agent rules lint /etc/msp/rules/*.yaml")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+enum Command {
     /// Check rule files; without files, everything this agent would load
     #[command(
         after_help = "Examples:\n  msp-agent rules lint /etc/msp/rules/site.yaml\n  msp-agent rules lint --config /etc/msp/config.yaml\n\n\
@@ -30,10 +39,12 @@ pub enum Command {
     },
     /// Say what every rule makes of a finding, and which one decides
     #[command(after_help = "Examples:\n  msp-agent rules explain finding.json\n  \
-                            echo '{\"check_type\":\"firewall\",\"drift_detected\":true,\"details\":{\"platform\":\"windows\",\"firewall_enabled\":false}}' | msp-agent rules explain -\n\n\
-                            Exit code 1 when no rule matches.")]
+                            msp-agent evidence show CB-2026-11-21-0001 | msp-agent rules explain -\n  \
+                            echo '{\"check_type\": \"disk\", \"drift_detected\": true}' | msp-agent rules explain -\n\n\
+                            Exit code 1 when no rule matches, 2 when it is no finding.")]
     Explain {
-        /// The finding as JSON (a finding, a ticket or incident with one, or a flat view by hand); - for standard input
+        /// The finding as JSON: a finding, a ticket, an incident or a bundle that holds one, or a flat view; - for
+        /// standard input
         finding: PathBuf,
         /// Also read the rules of this configuration, not only the built-in ones
         #[arg(long, value_name = "FILE")]
@@ -47,8 +58,8 @@ pub enum Command {
     },
 }
 
-pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    match command {
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    match &args.command {
         Command::Lint { files, config, json } => lint(files, config, *json, out),
         Command::Explain { finding, config, all, json } => explain(finding, config.as_deref(), *all, *json, out),
     }
@@ -89,9 +100,12 @@ fn lint(files: &[PathBuf], config: &ConfigArg, json: bool, out: &mut dyn Write) 
         writeln!(out, "{quarantined}")?;
     }
     for warning in &report.warnings {
-        writeln!(out, "warning: {warning}")?;
+        writeln!(out, "{warning}")?;
     }
-    writeln!(out, "{loaded} rules are sound, {} quarantined", report.quarantined.len())?;
+    for off in &report.switched_off {
+        writeln!(out, "{}:{}:{}: {} is switched off", off.file, off.line, off.column, off.rule_id)?;
+    }
+    writeln!(out, "sound: {loaded}, quarantined: {}", report.quarantined.len())?;
     Ok(ExitCode::from(code))
 }
 
@@ -108,8 +122,7 @@ fn explain(
     } else {
         text = std::fs::read_to_string(finding).with_context(|| format!("{}: cannot be read", finding.display()))?;
     }
-    let value: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("{}: not JSON", finding.display()))?;
+    let value: Value = serde_json::from_str(&text).with_context(|| format!("{}: not JSON", finding.display()))?;
     let view = view(value).with_context(|| finding.display().to_string())?;
     let sources = match config {
         Some(file) => {
@@ -127,7 +140,7 @@ fn explain(
         document["action"] = match action {
             Some(Ok(action)) => serde_json::to_value(action)?,
             Some(Err(reason)) => json!({ "action": "escalate", "reason": reason }),
-            None => serde_json::Value::Null,
+            None => Value::Null,
         };
         print_json(out, &document)?;
         return Ok(ExitCode::from(code));
@@ -137,6 +150,9 @@ fn explain(
         (Some(winner), Some(Err(reason))) => writeln!(out, "{winner} decides, and goes to a person: {reason}")?,
         _ => writeln!(out, "no rule matches: it goes to a person")?,
     }
+    if let Some(name) = meant(&view, &rules) {
+        writeln!(out, "note: no check has this check_type; did you mean {name:?}?")?;
+    }
     let said = explanation.to_string();
     // Rules for other checks say nothing about this finding.
     for line in said.lines().skip(1).filter(|line| all || !line.contains("check_type")) {
@@ -145,9 +161,9 @@ fn explain(
     Ok(ExitCode::from(code))
 }
 
-/// The view of a finding as the agent makes it; a ticket or an incident carries one, and a flat view may be written
-/// by hand.
-fn view(mut value: serde_json::Value) -> anyhow::Result<View> {
+/// The view of a finding as the agent makes it. A ticket and an incident carry one; a bundle of evidence says the
+/// same in its own words; a flat view may be written by hand.
+fn view(mut value: Value) -> anyhow::Result<View> {
     for inside in ["finding", "raw_data"] {
         if let Some(found) = value.get_mut(inside) {
             value = found.take();
@@ -157,9 +173,34 @@ fn view(mut value: serde_json::Value) -> anyhow::Result<View> {
     if let Ok(finding) = serde_json::from_value::<Finding>(value.clone()) {
         return Ok(ladder::view(&finding));
     }
+    if let Ok(bundle) = serde_json::from_value::<Bundle>(value.clone()) {
+        value = of_bundle(&bundle);
+    }
     anyhow::ensure!(
         value.get("check_type").is_some(),
-        "no finding: it has no check_type (nor a finding or raw_data with one)"
+        "no finding: it has no check_type, and holds nothing that has one"
     );
     Ok(View::from_value(value)?)
+}
+
+/// What a bundle saw before anything was done; for a change of status, what it saw then.
+fn of_bundle(bundle: &Bundle) -> Value {
+    let state = if bundle.kind == BundleKind::StatusChange { &bundle.post_state } else { &bundle.pre_state };
+    json!({
+        "check_type": bundle.check.split('/').next(),
+        "incident_type": bundle.check.split('/').next(),
+        "platform": bundle.target.platform,
+        "host_id": bundle.target.host_id,
+        "status": state["status"],
+        "drift_detected": state["status"] == "fail",
+        "pre_state": state["actual"],
+        "details": state["details"],
+    })
+}
+
+/// A check type that no check has and no alias names was probably typed.
+fn meant(view: &View, rules: &RuleSet) -> Option<String> {
+    let typed = rules.aliases().check_type(view.text("check_type")?);
+    let known = || host::KINDS.iter().map(|kind| kind.as_str());
+    if known().any(|name| name == typed) { None } else { msp_rules::did_you_mean(typed, known()) }
 }

@@ -39,11 +39,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .with_env_filter(config.log_level.filter())
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // It says so with eprintln!, which panics where standard error is closed.
+        .log_internal_errors(false)
         .init();
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }
-    // What is in it is for the agent alone; a folder that is there already keeps its owner's choice.
+    // The state is for the agent alone; a folder that is there already keeps its owner's choice.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

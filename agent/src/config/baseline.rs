@@ -272,7 +272,7 @@ impl FirewallProfile {
 /// Why there is no baseline.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
-    #[error("could not read the baseline {path} ({source}); name another with --baseline")]
+    #[error("the baseline {path} cannot be read (create it, or name another: --baseline, baseline_path)")]
     Read {
         path: String,
         #[source]

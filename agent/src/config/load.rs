@@ -22,7 +22,7 @@ const TEXTS: &[&str] = &["site_id", "host_id", "reseller_id", "mcp_public_key"];
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{}: cannot be read (create it, or name another with --config)", file.display())]
+    #[error("{}: cannot be read ({})", file.display(), cure(source))]
     Unreadable {
         file: PathBuf,
         #[source]
@@ -38,6 +38,17 @@ pub enum ConfigError {
     Missing { file: PathBuf, key: String },
     #[error("{place}: {key}: {reason}")]
     Value { place: String, key: String, reason: String },
+}
+
+/// What to do about a file that cannot be read.
+fn cure(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "create it, or name another with --config",
+        std::io::ErrorKind::PermissionDenied => "run this as the user it belongs to",
+        std::io::ErrorKind::IsADirectory => "name the file in it",
+        std::io::ErrorKind::InvalidData => "it has to be UTF-8 text",
+        _ => "name another with --config",
+    }
 }
 
 /// A configuration and what an operator should know about it.
@@ -246,6 +257,11 @@ mod tests {
         for key in KEYS.iter().chain(OLD_SPELLINGS.iter().map(|(old, _)| old)) {
             assert!(page.contains(&format!("`{key}`")), "{key} is not in docs/configuration.md");
         }
+        let example = page.split("## The baseline").nth(1).unwrap().split("## Rules").next().unwrap();
+        let lines = example.lines().filter_map(|line| line.strip_prefix("    "));
+        let example = lines.fold(String::new(), |text, line| text + line + "\n");
+        crate::config::baseline::Baseline::parse(&example, "docs/configuration.md").unwrap();
+        assert!(example.contains("stamp"), "{example}");
     }
 
     #[test]

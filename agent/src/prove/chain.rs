@@ -4,7 +4,7 @@
 //! of the three exists without the others. The hash is taken over the envelope's exact stored bytes.
 
 use super::bundle::Draft;
-use crate::store::{StoreError, evidence, outbox};
+use crate::store::{StoreError, evidence, facts, outbox};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use msp_contracts::SCHEMA_VERSION;
@@ -12,7 +12,7 @@ use msp_contracts::api::{self, EvidenceSubmission};
 use msp_contracts::canonical::sha256_hex;
 use msp_contracts::dsse::{DsseError, Envelope, Signed};
 use msp_contracts::evidence::{Bundle, DeploymentMode, GENESIS_HASH};
-use msp_contracts::ids::{BundleId, Counter};
+use msp_contracts::ids::{BundleId, ChainId, Counter};
 use msp_contracts::keys::SigningKey;
 use msp_contracts::signed::{ChainHead, SignedHead};
 use rusqlite::Connection;
@@ -33,6 +33,39 @@ fn sign<T: Signed>(what: &'static str, payload: &T, key: &SigningKey) -> Result<
     Ok((envelope, bytes))
 }
 
+/// The chain of this state; the first bundle names it.
+fn chain(db: &Connection) -> Result<ChainId, StoreError> {
+    if let Some(text) = facts::get(db, facts::CHAIN)? {
+        return ChainId::try_from(text)
+            .map_err(|error| StoreError::Form { what: "the chain's id", detail: error.to_string() });
+    }
+    let mut random = [0u8; 8];
+    // Version and variant of a UUID lie in the middle: four bytes of either end are random.
+    let id = uuid::Uuid::new_v4().into_bytes();
+    random[..4].copy_from_slice(&id[..4]);
+    random[4..].copy_from_slice(&id[12..]);
+    let chain = ChainId::from_random(random);
+    facts::set(db, facts::CHAIN, chain.as_str())?;
+    Ok(chain)
+}
+
+/// Bundles of a day count up from 1. On the day on which a chain begins they count up from the time of the day, in
+/// hundredths of a second, so that an appliance that lost its state does not use the numbers of the chain before
+/// again.
+fn next_id(db: &Connection, begins: bool, now: Timestamp) -> Result<BundleId, StoreError> {
+    let now = now.to_zoned(TimeZone::UTC);
+    let day = now.date();
+    let number = match evidence::last_number(db, day)? {
+        Some(last) => last + 1,
+        None if begins => {
+            let since_midnight = now.time().duration_since(jiff::civil::Time::midnight());
+            u64::try_from(since_midnight.as_millis() / 10).unwrap_or(0) + 1
+        }
+        None => 1,
+    };
+    Ok(BundleId { day, number })
+}
+
 /// Appends `draft` to the chain and owes it to Central Command.
 ///
 /// # Errors
@@ -45,14 +78,15 @@ pub fn append(
     now: Timestamp,
 ) -> Result<BundleId, StoreError> {
     let last = evidence::last(db)?;
+    let chain = chain(db)?;
+    let bundle_id = next_id(db, last.is_none(), now)?;
     let (sequence, previous_hash) =
         last.map_or((1, GENESIS_HASH.to_owned()), |last| (last.sequence + 1, sha256_hex(&last.envelope)));
-    let day = now.to_zoned(TimeZone::UTC).date();
-    let bundle_id = BundleId { day, number: evidence::next_number(db, day)? };
     let completed = draft.completed;
     let bundle = Bundle {
         schema_version: SCHEMA_VERSION,
         bundle_id,
+        chain: chain.clone(),
         sequence: Counter(sequence),
         previous_hash,
         kind: draft.kind,
@@ -83,6 +117,7 @@ pub fn append(
         schema_version: SCHEMA_VERSION,
         site_id: signer.site_id.clone(),
         host_id: signer.host_id.clone(),
+        chain,
         head: ChainHead { sequence: Counter(sequence), hash: sha256_hex(&bytes) },
     };
     let (_, head) = sign("the head of the evidence chain", &head, &signer.key)?;

@@ -4,7 +4,7 @@
 //! the head names the last one's, and the columns beside it must say what the payload says.
 
 use crate::causes::chain;
-use crate::store::{StoreError, evidence, executions, statuses};
+use crate::store::{StoreError, evidence, executions, facts, statuses};
 use msp_contracts::canonical::sha256_hex;
 use msp_contracts::dsse::{DsseError, Envelope, Signed};
 use msp_contracts::evidence::{Bundle, GENESIS_HASH};
@@ -36,6 +36,8 @@ pub struct Problem {
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub ok: bool,
+    /// The chain's id; none while there is no evidence.
+    pub chain: Option<String>,
     /// How many bundles are stored.
     pub count: u64,
     /// Of how many bundles Central Command's receipts are here.
@@ -48,6 +50,8 @@ const MOST_LISTED: u64 = 100;
 
 struct Walk<'a> {
     expected: &'a Expected<'a>,
+    /// The chain that everything must be of.
+    chain: String,
     count: u64,
     /// Sequence and hash of the bundle before.
     last: Option<(u64, String)>,
@@ -72,6 +76,7 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
     let receipts = evidence::receipts(&all)?;
     let mut walk = Walk {
         expected,
+        chain: String::new(),
         count: 0,
         last: None,
         hashes: HashMap::new(),
@@ -79,6 +84,7 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
         gone: BTreeSet::new(),
         problems: Vec::new(),
     };
+    walk.chain = facts::get(&all, facts::CHAIN)?.unwrap_or_default();
     let receipts = walk.read_receipts(&receipts);
     evidence::each::<StoreError>(&all, |row| {
         walk.bundle(&row);
@@ -96,6 +102,7 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
     }
     Ok(Report {
         ok: walk.problems.is_empty(),
+        chain: facts::get(&all, facts::CHAIN)?,
         count: walk.count,
         receipts: receipts.len() as u64,
         problems: walk.problems,
@@ -175,6 +182,7 @@ impl Walk<'_> {
             ("bundle_id", bundle.bundle_id.to_string(), row.bundle_id.clone()),
             ("sequence", bundle.sequence.to_string(), row.sequence.to_string()),
             ("completed_at", bundle.completed.to_string(), row.completed_at.clone()),
+            ("chain", bundle.chain.to_string(), self.chain.clone()),
             ("site", bundle.site_id.clone(), self.expected.site_id.to_owned()),
             ("host", bundle.host_id.clone(), self.expected.host_id.to_owned()),
         ];
@@ -196,8 +204,12 @@ impl Walk<'_> {
         };
         let head = match head {
             Err(error) => return self.problem("the end of the chain", format!("the signed head: {}", chain(&error))),
-            Ok(signed) if signed.site_id != self.expected.site_id || signed.host_id != self.expected.host_id => {
-                return self.problem("the end of the chain", "the signed head is another appliance's");
+            Ok(signed)
+                if signed.site_id != self.expected.site_id
+                    || signed.host_id != self.expected.host_id
+                    || signed.chain.as_str() != self.chain =>
+            {
+                return self.problem("the end of the chain", "the signed head is another chain's");
             }
             Ok(signed) => signed.head,
         };
@@ -221,6 +233,7 @@ impl Walk<'_> {
         if receipt.sequence.0 != sequence
             || receipt.site_id != self.expected.site_id
             || receipt.host_id != self.expected.host_id
+            || receipt.chain.as_str() != self.chain
         {
             return self.problem(name, "its receipt is another bundle's");
         }

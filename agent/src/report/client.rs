@@ -27,6 +27,8 @@ pub enum SetupError {
         #[source]
         source: reqwest::Error,
     },
+    #[error("{}: {key} holds no certificate in PEM: use the file from `msp-central issue`", file.display())]
+    NoCertificate { key: &'static str, file: PathBuf },
     #[error("the connection to Central Command could not be prepared")]
     Client {
         #[source]
@@ -37,6 +39,12 @@ pub enum SetupError {
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
+    #[error("{url}: the connection was refused over certificates: does ca_cert_file vouch for Central Command?")]
+    Certificate {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
     #[error("{url}: Central Command could not be reached")]
     Transport {
         url: String,
@@ -62,7 +70,7 @@ impl CallError {
                     || status.is_redirection()
                     || status.is_informational()
             }
-            Self::Transport { .. } | Self::Garbage { .. } | Self::TooLong { .. } => true,
+            Self::Transport { .. } | Self::Certificate { .. } | Self::Garbage { .. } | Self::TooLong { .. } => true,
         }
     }
 
@@ -95,6 +103,9 @@ impl Central {
         let pem = |key, file: &Path, source| SetupError::Pem { key, file: file.to_owned(), source };
         let authority = Certificate::from_pem_bundle(&read("ca_cert_file", &config.ca_cert_file)?)
             .map_err(|source| pem("ca_cert_file", &config.ca_cert_file, source))?;
+        if authority.is_empty() {
+            return Err(SetupError::NoCertificate { key: "ca_cert_file", file: config.ca_cert_file.clone() });
+        }
         let mut identity = read("client_cert_file", &config.client_cert_file)?;
         identity.push(b'\n');
         identity.extend(read("client_key_file", &config.client_key_file)?);
@@ -158,8 +169,13 @@ impl Central {
         if let Some(body) = body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
-        let unreachable =
-            |source: reqwest::Error| CallError::Transport { url: url.clone(), source: source.without_url() };
+        let unreachable = |source: reqwest::Error| {
+            let (url, source) = (url.clone(), source.without_url());
+            if is_about_certificates(&source) {
+                return CallError::Certificate { url, source };
+            }
+            CallError::Transport { url, source }
+        };
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let retry_after = response.headers().get(reqwest::header::RETRY_AFTER);
@@ -183,4 +199,10 @@ impl Central {
             reason: error.to_string(),
         })
     }
+}
+
+/// Whether the connection failed because the server's certificate was not believed.
+fn is_about_certificates(error: &reqwest::Error) -> bool {
+    // The errors in between wrap one another in ways of their own; the words of the last one are stable.
+    crate::causes::chain(error).contains("invalid peer certificate")
 }

@@ -163,8 +163,9 @@ impl Drain {
         let hash = sent.bundle.to_bytes().map(|bytes| sha256_hex(&bytes)).map_err(|error| chain(&error))?;
         let payload = sent.bundle.unverified_payload().map_err(|error| chain(&error))?;
         let bundle: Bundle = serde_json::from_slice(&payload).map_err(|error| error.to_string())?;
-        let ours = (&bundle.site_id, &bundle.host_id, bundle.bundle_id, bundle.sequence, &hash);
-        let theirs = (&receipt.site_id, &receipt.host_id, receipt.bundle_id, receipt.sequence, &receipt.hash);
+        let ours = (&bundle.site_id, &bundle.host_id, &bundle.chain, bundle.bundle_id, bundle.sequence, &hash);
+        let theirs =
+            (&receipt.site_id, &receipt.host_id, &receipt.chain, receipt.bundle_id, receipt.sequence, &receipt.hash);
         if ours != theirs {
             return Err(format!("it is for {theirs:?}, sent was {ours:?}"));
         }

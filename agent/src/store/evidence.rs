@@ -47,8 +47,8 @@ pub fn each<E: From<StoreError>>(db: &Connection, mut visit: impl FnMut(Row) -> 
     Ok(())
 }
 
-/// The number of the next bundle of a day.
-pub fn next_number(db: &Connection, day: jiff::civil::Date) -> Result<u64, StoreError> {
+/// The number of the last bundle of a day, if there is one.
+pub fn last_number(db: &Connection, day: jiff::civil::Date) -> Result<Option<u64>, StoreError> {
     let last: Option<String> = db
         .query_row(
             "SELECT bundle_id FROM evidence WHERE bundle_id GLOB ?1 ORDER BY length(bundle_id) DESC, bundle_id DESC LIMIT 1",
@@ -57,12 +57,11 @@ pub fn next_number(db: &Connection, day: jiff::civil::Date) -> Result<u64, Store
         )
         .optional()
         .doing("numbering evidence")?;
-    let Some(last) = last else { return Ok(1) };
-    let id: BundleId = last.parse().map_err(|error: msp_contracts::ids::IdError| StoreError::Form {
+    let number = last.map(|last| last.parse().map(|id: BundleId| id.number)).transpose();
+    number.map_err(|error: msp_contracts::ids::IdError| StoreError::Form {
         what: "a bundle id",
         detail: error.to_string(),
-    })?;
-    Ok(id.number + 1)
+    })
 }
 
 /// Stores a bundle and the head that ends with it.

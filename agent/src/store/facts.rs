@@ -4,6 +4,7 @@ use super::{Doing, StoreError};
 use msp_contracts::ids::Counter;
 use rusqlite::{Connection, OptionalExtension};
 
+pub const CHAIN: &str = "chain";
 pub const FRESHNESS_SEQUENCE: &str = "sequence.freshness";
 pub const RULES_SEQUENCE: &str = "sequence.rules";
 pub const RULES: &str = "rules.envelope";

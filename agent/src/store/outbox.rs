@@ -111,3 +111,44 @@ pub fn depth(db: &Connection) -> Result<Depth, StoreError> {
     )
     .doing("counting what is owed to Central Command")
 }
+
+/// One row, for people and scripts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    pub id: i64,
+    pub kind: String,
+    /// What it reports: the id of an incident, bundle, execution or ticket.
+    pub key: String,
+    pub created_at: String,
+    pub attempts: u32,
+    pub rejected: bool,
+    pub last_error: Option<String>,
+}
+
+/// Every row that is still here, oldest first; only the rejected ones when `rejected_only`.
+pub fn list(db: &Connection, rejected_only: bool) -> Result<Vec<Listed>, StoreError> {
+    let mut statement = db
+        .prepare(
+            "SELECT id, kind, key, created_at, attempts, rejected, last_error FROM outbox
+             WHERE rejected OR NOT ?1 ORDER BY id",
+        )
+        .doing("reading the outbox")?;
+    let rows = statement.query_map([rejected_only], |row| {
+        Ok(Listed {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            key: row.get(2)?,
+            created_at: row.get(3)?,
+            attempts: row.get(4)?,
+            rejected: row.get(5)?,
+            last_error: row.get(6)?,
+        })
+    });
+    rows.and_then(Iterator::collect).doing("reading the outbox")
+}
+
+/// Owes rejected rows again: this one, or all of them. How many there were.
+pub fn owe_again(db: &Connection, id: Option<i64>) -> Result<usize, StoreError> {
+    db.execute("UPDATE outbox SET rejected = 0, attempts = 0 WHERE rejected AND id = ifnull(?1, id)", [id])
+        .doing("owing rejected reports again")
+}

@@ -2,7 +2,7 @@
 //!
 //! The bundle must be signed by the appliance's pinned key and be of that appliance. Stored are the
 //! exact bytes of the envelope; the answer is a signed receipt with the head of the chain. A bundle that
-//! contradicts the chain is 409, and kept aside for people to look at.
+//! contradicts its chain is 409, and kept aside for people to look at.
 
 use super::Context;
 use super::body::{self, Artifact, Json};
@@ -65,7 +65,7 @@ async fn take_in(who: &Caller, context: &Context, envelope: &Envelope) -> Result
         Verdict::Fits => false,
         Verdict::Duplicate => true,
         Verdict::Contradicts(reason, explanation) => {
-            tracing::warn!(site = who.site, appliance = who.appliance, bundle = %bundle.bundle_id, %reason, explanation, "suspicious evidence");
+            tracing::warn!(site = who.site, appliance = who.appliance, chain = %bundle.chain, bundle = %bundle.bundle_id, %reason, explanation, "suspicious evidence");
             let message = format!(
                 "{explanation}. It was set aside as suspicious and is not part of the chain; a person must look at it"
             );
@@ -77,6 +77,7 @@ async fn take_in(who: &Caller, context: &Context, envelope: &Envelope) -> Result
         site_id: who.site.clone(),
         host_id: who.appliance.clone(),
         bundle_id: bundle.bundle_id,
+        chain: new.link.chain,
         sequence: bundle.sequence,
         hash: new.link.hash,
         head: held.head,
@@ -135,6 +136,7 @@ fn link(who: &Caller, bundle: &Bundle, envelope: &Envelope) -> Result<Link, Refu
     }
     let bytes = envelope.to_bytes().map_err(|error| not_verified(&error))?;
     Ok(Link {
+        chain: bundle.chain.clone(),
         sequence,
         bundle_id: bundle.bundle_id.to_string(),
         hash: sha256_hex(&bytes),

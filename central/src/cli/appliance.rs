@@ -7,16 +7,23 @@ use std::io::Write;
 
 const EXAMPLE: &str = "\
 Example: apl-1 was set up anew, and its check-in is refused with key_mismatch.
-  msp-central appliance forget-key --dir /var/lib/msp-central --site clinic-a apl-1
+  msp-central appliance forget-key --dir /var/lib/msp-central \\
+    --site clinic-a apl-1";
 
-The next check-in pins the key it brings. Do this only when you know why the key changed: whoever holds the
-appliance's certificate can pin a key.";
+const FORGET_EXAMPLE: &str = "\
+Example: apl-1 was set up anew, and its check-in is refused with key_mismatch.
+  msp-central appliance forget-key --dir /var/lib/msp-central \\
+    --site clinic-a apl-1
+
+The next check-in pins the key it brings. Do this only when you know why the key changed: \
+whoever holds the appliance's certificate can pin a key.";
 
 /// `appliance ...`
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLE)]
 pub(super) enum Command {
     /// Release the evidence key that is pinned for an appliance
-    #[command(after_help = EXAMPLE)]
+    #[command(after_help = FORGET_EXAMPLE)]
     ForgetKey {
         #[command(flatten)]
         dir: Dir,

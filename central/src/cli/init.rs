@@ -12,11 +12,12 @@ use std::path::PathBuf;
 
 const EXAMPLE: &str = "\
 Example:
-  msp-central init --dir /var/lib/msp-central --name central.example.org --name 127.0.0.1
+  msp-central init --dir /var/lib/msp-central \\
+    --name central.example.org --name 127.0.0.1
 
-Makes ca.pem, ca-key.pem, server.pem, server-key.pem, signing.pem, signing.pub and central.db. The private
-keys are readable by their owner only. Nothing is ever overwritten. The authority is valid for ten years,
-the server's certificate for 825 days.";
+Makes ca.pem, ca-key.pem, server.pem, server-key.pem, signing.pem, signing.pub and central.db. \
+The private keys are readable by their owner only. Nothing is ever overwritten. \
+The authority is valid for ten years, the server's certificate for 825 days.";
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]

@@ -7,14 +7,16 @@ use crate::fleet::Appliance;
 use crate::pki::{self, Issued};
 use clap::Args;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLE: &str = "\
 Example:
-  msp-central issue --dir /var/lib/msp-central --site clinic-a --appliance apl-1 --out ./apl-1
+  msp-central issue --dir /var/lib/msp-central \\
+    --site clinic-a --appliance apl-1 --out ./apl-1
 
-Writes client.pem, client-key.pem (a secret: move it, do not copy it), ca.pem and central.pub to ./apl-1.
-Ids are 1 to 64 characters out of A-Z a-z 0-9 . _ - and stand in the certificate as urn:msp:SITE:APPLIANCE.
+Writes client.pem, client-key.pem (a secret: move it, do not copy it), ca.pem and central.pub to ./apl-1, \
+and prints what is to be done on the appliance, with its agent's configuration. \
+Ids are 1 to 64 characters out of A-Z a-z 0-9 . _ - and stand in the certificate as urn:msp:SITE:APPLIANCE. \
 Issuing again makes a further certificate for the same appliance; its records stay.";
 
 /// Arguments of `issue`.
@@ -55,11 +57,49 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
         return Err(DirectoryError::Exists { path }.into());
     }
     // Registered first: a certificate in the world is then always one that the server knows.
-    store.register_appliance(&who, now).await?;
+    let new_site = store.register_appliance(&who, now).await?;
+    let sites = store.sites(None).await?;
     for (name, content, readers) in files {
         directory::write_new(&arguments.out.join(name), content, readers)?;
     }
     store.close().await;
     writeln!(out, "Issued {} for {who}, valid 825 days, in {}.", who.urn(), arguments.out.display())?;
+    if new_site {
+        let others: Vec<String> = sites.into_iter().map(|row| row.site_id).filter(|id| *id != who.site).collect();
+        let known = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+        writeln!(out, "Site {} is new and was registered by this; sites known before: {known}.", who.site)?;
+    }
+    write!(out, "{}", next_steps(&who, public.trim(), &arguments.out))?;
     Ok(())
+}
+
+/// What is to be done on the appliance. Ids are quoted: YAML would take some for numbers or booleans.
+fn next_steps(who: &Appliance, public: &str, out: &Path) -> String {
+    let (site, appliance, out) = (&who.site, &who.appliance, out.display());
+    format!(
+        "
+Next, on the appliance:
+
+1. Move client.pem, client-key.pem and ca.pem from {out} to /etc/msp.
+2. Make the key that signs its evidence; it never leaves the appliance:
+
+msp-agent keygen --out /etc/msp/signing.pem
+
+3. Write /etc/msp/config.yaml, with this server's name in mcp_url (one that `init --name` was given):
+
+site_id: \"{site}\"
+host_id: \"{appliance}\"
+mcp_url: https://central.example.org:8443
+mcp_public_key: \"{public}\"
+client_cert_file: /etc/msp/client.pem
+client_key_file: /etc/msp/client-key.pem
+ca_cert_file: /etc/msp/ca.pem
+signing_key_file: /etc/msp/signing.pem
+
+4. Check it, and begin:
+
+msp-agent check-config /etc/msp/config.yaml
+msp-agent run --config /etc/msp/config.yaml
+"
+    )
 }

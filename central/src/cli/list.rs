@@ -1,7 +1,7 @@
 //! `list`: what was reported, from the same database that the server writes.
 
 use super::{Dir, print_json, table};
-use crate::store::Store;
+use crate::store::{Store, begun_anew};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
@@ -11,8 +11,8 @@ Example:
   msp-central list incidents --dir /var/lib/msp-central --site clinic-a
   msp-central list evidence  --dir /var/lib/msp-central --json
 
-With --json: sites is {sites, appliances}; evidence is {chains, bundles, suspicious}; the others are a list of
-the records as they were reported, with appliance and received_at.";
+With --json: sites is {sites, appliances}; evidence is {chains, bundles, suspicious}; \
+the others are a list of the records as they were reported, with appliance and received_at.";
 
 /// What to list.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -159,20 +159,30 @@ impl Listing<'_> {
             return print_json(out, &Evidence { chains, bundles, suspicious });
         }
         let rows: Vec<Vec<String>> = chains
-            .into_iter()
+            .iter()
             .map(|row| {
                 let numbers = [row.bundles, row.head_sequence, row.gaps, row.forks, row.broken];
-                std::iter::once(format!("{}/{}", row.site_id, row.appliance))
-                    .chain(numbers.iter().map(i64::to_string))
-                    .collect()
+                [
+                    format!("{}/{}", row.site_id, row.appliance),
+                    row.chain.clone().unwrap_or_else(|| "none yet".to_owned()),
+                    row.first_received.clone().unwrap_or_default(),
+                ]
+                .into_iter()
+                .chain(numbers.iter().map(i64::to_string))
+                .collect()
             })
             .collect();
         table::print(
             out,
-            &["Appliance", "Bundles", "Head", "Gaps", "Forks", "Broken links"],
+            &["Appliance", "Chain", "First received", "Bundles", "Head", "Gaps", "Forks", "Broken links"],
             &rows,
             "No appliance yet.",
         )?;
+        for (before, new) in begun_anew(&chains) {
+            let began = new.first_received.as_deref().unwrap_or_default();
+            let (site, appliance, end) = (&new.site_id, &new.appliance, before.head_sequence);
+            writeln!(out, "{site}/{appliance}: a new chain began at {began}; the one before ended at {end}.")?;
+        }
         let rows: Vec<Vec<String>> = suspicious
             .into_iter()
             .map(|row| {
@@ -180,6 +190,7 @@ impl Listing<'_> {
                     row.reason,
                     row.bundle_id,
                     format!("{}/{}", row.site_id, row.appliance),
+                    row.chain,
                     row.explanation,
                     row.received_at,
                 ]
@@ -187,7 +198,7 @@ impl Listing<'_> {
             .collect();
         table::print(
             out,
-            &["Suspicious", "Bundle", "Appliance", "What contradicts", "Received"],
+            &["Suspicious", "Bundle", "Appliance", "Chain", "What contradicts", "Received"],
             &rows,
             "Nothing contradicts a chain.",
         )?;
@@ -199,6 +210,7 @@ impl Listing<'_> {
                     row.sequence.to_string(),
                     row.bundle_id,
                     format!("{}/{}", row.site_id, row.appliance),
+                    row.chain,
                     check,
                     row.received_at,
                 ]
@@ -206,7 +218,7 @@ impl Listing<'_> {
             .collect();
         table::print(
             out,
-            &["Place", "Bundle", "Appliance", "Check", "Received"],
+            &["Place", "Bundle", "Appliance", "Chain", "Check", "Received"],
             &rows,
             "No evidence was received yet.",
         )

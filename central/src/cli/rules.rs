@@ -15,17 +15,27 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+const EXAMPLE: &str = "\
+Example:
+  msp-central rules import --dir /var/lib/msp-central --site clinic-a \\
+    rules/*.yaml
+  msp-central rules list --dir /var/lib/msp-central --site clinic-a";
+
 const IMPORT_EXAMPLE: &str = "\
 Example:
-  msp-central rules import --dir /var/lib/msp-central --site clinic-a rules/*.yaml
-  msp-central rules import --dir /var/lib/msp-central --site clinic-a --tier full_coverage more/*.yaml
+  msp-central rules import --dir /var/lib/msp-central --site clinic-a \\
+    rules/*.yaml
+  msp-central rules import --dir /var/lib/msp-central --site clinic-a \\
+    --tier full_coverage more/*.yaml
 
-The rules of the files replace the site's rules of that tier; a rule that is in none of them is withdrawn.
-A site of tier full_coverage gets both tiers (`msp-central site tier`). When a rule would be quarantined by
-an agent, nothing is imported, and each reason is printed as FILE:LINE:COLUMN.";
+The rules of the files replace the site's rules of that tier; a rule that is in none of them is withdrawn. \
+A site of tier full_coverage gets both tiers (`msp-central site tier`). \
+When a rule would be quarantined by an agent, nothing is imported, and each reason is printed as \
+FILE:LINE:COLUMN.";
 
 /// `rules ...`
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLE)]
 pub(super) enum Command {
     /// Replace the rules of a site by those of files
     #[command(after_help = IMPORT_EXAMPLE)]

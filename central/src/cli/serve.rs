@@ -10,12 +10,15 @@ use std::time::Duration;
 
 const EXAMPLE: &str = "\
 Example:
-  msp-central serve --dir /var/lib/msp-central --listen 0.0.0.0:8443 --people 127.0.0.1:8444
+  msp-central serve --dir /var/lib/msp-central \\
+    --listen 0.0.0.0:8443 --people 127.0.0.1:8444
 
 When both listeners are bound, one line of JSON is printed:
   {\"ready\":true,\"agents\":\"0.0.0.0:8443\",\"people\":\"127.0.0.1:8444\"}
-Port 0 takes a free port, which that line tells. SIGTERM and SIGINT stop the server within a second; calls
-under way may end. The people's page (http://127.0.0.1:8444/) has no login yet and listens on loopback only.";
+
+Port 0 takes a free port, which that line tells. \
+SIGTERM and SIGINT stop the server within a second; calls under way may end. \
+The people's page (http://127.0.0.1:8444/) has no login yet and listens on loopback only.";
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]

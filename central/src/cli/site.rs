@@ -24,13 +24,22 @@ impl From<Tier> for HealingTier {
     }
 }
 
+const EXAMPLE: &str = "\
+Example:
+  msp-central site tier --dir /var/lib/msp-central clinic-a full_coverage";
+
+const TIER_EXAMPLE: &str = "\
+Example:
+  msp-central site tier --dir /var/lib/msp-central clinic-a full_coverage
+
+The site's agents get the other set at their next sync.";
+
 /// `site ...`
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLE)]
 pub(super) enum Command {
     /// Set how much of the rule set a site gets
-    #[command(
-        after_help = "Example:\n  msp-central site tier --dir /var/lib/msp-central clinic-a full_coverage\n\nThe site's agents get the other set at their next sync."
-    )]
+    #[command(after_help = TIER_EXAMPLE)]
     Tier {
         #[command(flatten)]
         dir: Dir,

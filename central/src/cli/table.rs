@@ -4,7 +4,8 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use std::io::Write;
 
-fn printable(text: &str) -> String {
+/// `text` without its control characters.
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

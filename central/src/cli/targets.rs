@@ -1,7 +1,8 @@
 //! `targets`: the Windows servers of a site, from a file.
 //!
 //! A target is routed by its address and by nothing else, so an entry without a valid one is refused by
-//! its name, and two entries can never share an address or a name.
+//! its name, and two entries can never share an address or a name. A file without a list is refused: an
+//! empty file is more often a failed export than the wish to look after nothing.
 
 use super::{Dir, Refused, Site, print_json, table};
 use crate::directory;
@@ -14,17 +15,28 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+const EXAMPLE: &str = "\
+Example: change the list of a site.
+  msp-central targets list --dir /var/lib/msp-central --site clinic-a --json \\
+    > targets.json
+  msp-central targets set --dir /var/lib/msp-central --site clinic-a \\
+    targets.json";
+
 const SET_EXAMPLE: &str = "\
 Example:
-  msp-central targets set --dir /var/lib/msp-central --site clinic-a targets.yaml
+  msp-central targets set --dir /var/lib/msp-central --site clinic-a \\
+    targets.yaml
 
 targets.yaml (or the same as .json) replaces the site's list:
   - {hostname: DC01, ip_address: 192.168.10.5}
   - {hostname: FILES, ip_address: 192.168.10.6, port: 5986}
-An entry needs an IP address: it is the only thing a target is routed by.";
+
+An entry needs an IP address: it is the only thing a target is routed by. \
+A file that holds nothing is refused; the list [] takes all servers away.";
 
 /// `targets ...`
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLE)]
 pub(super) enum Command {
     /// Replace the Windows servers of a site by those of a file
     #[command(after_help = SET_EXAMPLE)]
@@ -56,13 +68,12 @@ pub(super) async fn run(command: &Command, out: &mut dyn Write) -> anyhow::Resul
             let targets = read(file)?;
             let store = dir.store().await?;
             let site = site.registered(&store).await?;
-            store.set_targets(site, &targets).await?;
+            let before = store.set_targets(site, &targets).await?;
             store.close().await;
-            writeln!(
-                out,
-                "{site} has {} Windows servers; its appliances learn them at their next check-in.",
-                targets.len()
-            )?;
+            let count = targets.len();
+            writeln!(out, "{site} has {count} Windows servers (before: {}).", before.len())?;
+            changes(&before, &targets, out)?;
+            writeln!(out, "Its appliances learn them at their next check-in.")?;
             Ok(())
         }
         Command::List { dir, site, json } => {
@@ -70,6 +81,25 @@ pub(super) async fn run(command: &Command, out: &mut dyn Write) -> anyhow::Resul
             list(&store, site.registered(&store).await?, *json, out).await
         }
     }
+}
+
+/// What was added and removed; a target with another name, address or port is another target.
+fn changes(before: &[WindowsTarget], now: &[WindowsTarget], out: &mut dyn Write) -> std::io::Result<()> {
+    let only_in = |these: &[WindowsTarget], others: &[WindowsTarget]| -> Vec<String> {
+        let missing = these.iter().filter(|target| !others.contains(target));
+        missing
+            .map(|target| {
+                let address = target.ip_address.as_deref().unwrap_or_default();
+                format!("{} ({address}, port {})", table::printable(&target.hostname), target.port)
+            })
+            .collect()
+    };
+    let (added, removed) = (only_in(now, before), only_in(before, now));
+    if added.is_empty() && removed.is_empty() {
+        return writeln!(out, "  nothing was added or removed");
+    }
+    added.iter().try_for_each(|target| writeln!(out, "  added    {target}"))?;
+    removed.iter().try_for_each(|target| writeln!(out, "  removed  {target}"))
 }
 
 async fn list(store: &Store, site: &str, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -88,10 +118,21 @@ fn read(file: &Path) -> anyhow::Result<Vec<WindowsTarget>> {
     let text = directory::read_text(file)?;
     let name = file.display();
     let refused = |reason: String| Refused(format!("{name}: {reason}"));
-    let entries: Vec<Value> = if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-        serde_json::from_str(&text).map_err(|error| refused(format!("no JSON list of targets: {error}")))?
+    let json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let (format, document) = if json {
+        ("JSON", serde_json::from_str(&text).map_err(|error| error.to_string()))
     } else {
-        serde_saphyr::from_str(&text).map_err(|error| refused(format!("no YAML list of targets: {error}")))?
+        ("YAML", serde_saphyr::from_str(&text).map_err(|error| error.to_string()))
+    };
+    let what_is_asked = "write the list of all servers, or [] to take all servers away";
+    let no_list = |reason: &str| refused(format!("no {format} list of targets: {reason} ({what_is_asked})"));
+    // An empty JSON text is a syntax error, an empty YAML text is null: to whoever wrote it, both are empty.
+    let entries = match document {
+        _ if text.trim().is_empty() => return Err(no_list("the file is empty").into()),
+        Ok(Value::Array(entries)) => entries,
+        Ok(Value::Null) => return Err(no_list("the file holds nothing").into()),
+        Ok(_) => return Err(no_list("the file holds something else").into()),
+        Err(error) => return Err(no_list(&error).into()),
     };
     let mut targets = Vec::with_capacity(entries.len());
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());

@@ -1,10 +1,11 @@
-//! The sites and their appliances, with the time of the last contact.
+//! The sites and their appliances, with the age of the last contact.
 
-use super::frame::{table, time};
+use super::frame::{appliance, contact, short, table};
 use crate::store::{Store, StoreError};
+use jiff::Timestamp;
 use maud::{Markup, html};
 
-pub(super) async fn section(store: &Store) -> Result<Markup, StoreError> {
+pub(super) async fn section(store: &Store, now: Timestamp) -> Result<Markup, StoreError> {
     let sites: Vec<Markup> = store
         .sites(None)
         .await?
@@ -12,7 +13,7 @@ pub(super) async fn section(store: &Store) -> Result<Markup, StoreError> {
         .map(|site| {
             html! { tr {
                 th scope="row" { (site.site_id) }
-                td { @match &site.last_contact { Some(at) => (time(at)), None => "never" } }
+                td { (contact(site.last_contact.as_deref(), now)) }
                 td.number { (site.open_incidents) }
                 td.number { (site.windows_targets) }
                 td.number { (site.rules) }
@@ -27,18 +28,18 @@ pub(super) async fn section(store: &Store) -> Result<Markup, StoreError> {
         .map(|row| {
             let checkin = row.checkin.as_ref();
             html! { tr {
-                th scope="row" { (row.site_id) "/" (row.appliance) }
-                td { @match &row.last_contact { Some(at) => (time(at)), None => "never" } }
+                th scope="row" { (appliance(&row.site_id, &row.appliance)) }
+                td { (contact(row.last_contact.as_deref(), now)) }
                 td { (checkin.map_or("", |checkin| checkin.hostname.as_str())) }
                 td { (checkin.map(|checkin| checkin.ip_addresses.join(", ")).unwrap_or_default()) }
                 td { (checkin.map_or("", |checkin| checkin.agent_version.as_str())) }
-                td { @match &row.agent_public_key { Some(key) => code title=(key) { (key.get(..12).unwrap_or(key)) }, None => "not pinned" } }
+                td { @match &row.agent_public_key { Some(key) => (short(key)), None => "not pinned" } }
             } }
         })
         .collect();
     Ok(html! {
         h2 { "Sites" }
-        (table(&["Site", "Last contact", "Open incidents", "Windows servers", "Rules", "Tier"], &sites,
+        (table(&["Site", "Last contact", "Open incidents", "Windows servers", "Site rules", "Tier"], &sites,
             "No site yet: issue an appliance with msp-central issue."))
         h3 { "Appliances" }
         (table(&["Appliance", "Last contact", "Host name", "Addresses", "Agent", "Evidence key"], &appliances,

@@ -39,11 +39,12 @@ pub(crate) struct ApplianceRow {
 }
 
 impl Store {
-    /// Registers an appliance and its site; an appliance that is known stays as it is.
-    pub(crate) async fn register_appliance(&self, who: &Appliance, now: Timestamp) -> Result<(), StoreError> {
+    /// Registers an appliance and its site; an appliance that is known stays as it is. Whether the site was
+    /// new.
+    pub(crate) async fn register_appliance(&self, who: &Appliance, now: Timestamp) -> Result<bool, StoreError> {
         let doing = "registering an appliance";
         let mut tx = self.write(doing).await?;
-        sites::register(&mut tx, &who.site, now).await?;
+        let new_site = sites::register(&mut tx, &who.site, now).await?;
         sqlx::query(
             "INSERT INTO appliances (site_id, appliance, issued_at) VALUES ($1, $2, $3)
              ON CONFLICT (site_id, appliance) DO NOTHING",
@@ -54,7 +55,8 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(during(doing))?;
-        tx.commit().await.map_err(during(doing))
+        tx.commit().await.map_err(during(doing))?;
+        Ok(new_site)
     }
 
     /// Whether a certificate was issued for this appliance.

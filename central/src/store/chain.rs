@@ -1,16 +1,20 @@
 //! The rules of an evidence chain, without a database.
 //!
-//! A chain counts from 1; each link names the hash of the one before, the first names the genesis hash.
+//! An appliance has one chain for each state it began with, and each is judged by itself. A chain counts
+//! from 1; each link names the hash of the one before, the first names the genesis hash.
 //! Links may arrive in any order, so a new one is judged against whichever neighbours are held. What
 //! contradicts a held link is never stored in its place: either the old or the new one is a lie.
 
 use msp_contracts::evidence::GENESIS_HASH;
+use msp_contracts::ids::ChainId;
 use serde::Serialize;
 use std::fmt;
 
 /// One bundle's place in a chain.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
+    /// Which chain of its appliance.
+    pub(crate) chain: ChainId,
     /// Its place; the first is 1.
     pub(crate) sequence: i64,
     /// The bundle's id.
@@ -21,7 +25,7 @@ pub(crate) struct Link {
     pub(crate) previous_hash: String,
 }
 
-/// What is held of a chain around a link.
+/// What is held of the link's chain around it.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     /// The hash held at the same place.
@@ -75,7 +79,7 @@ pub(crate) enum Verdict {
 pub(super) fn judge(link: &Link, held: &Neighbours) -> Verdict {
     let fork = |text| Verdict::Contradicts(Contradiction::ChainFork, text);
     let broken = |text| Verdict::Contradicts(Contradiction::ChainBroken, text);
-    let Link { sequence, bundle_id, hash, previous_hash } = link;
+    let Link { sequence, bundle_id, hash, previous_hash, .. } = link;
     match &held.same {
         Some(same) if same == hash => return Verdict::Duplicate,
         Some(same) => {

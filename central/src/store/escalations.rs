@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use msp_contracts::api::Escalation;
 use serde::Serialize;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 const TABLE: Table = Table {
     doing: "recording an escalation",
@@ -48,14 +49,29 @@ impl Store {
         .fetch_all(&self.readers)
         .await
         .map_err(during(doing))?;
-        rows.iter()
-            .map(|row| {
-                Ok(EscalationRow {
-                    escalation: from_json("an escalation", row.try_get("content").map_err(during(doing))?)?,
-                    appliance: row.try_get("appliance").map_err(during(doing))?,
-                    received_at: row.try_get("received_at").map_err(during(doing))?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| read(doing, row)).collect()
     }
+
+    /// Every escalation of an incident that is open, the newest first.
+    pub(crate) async fn open_escalations(&self) -> Result<Vec<EscalationRow>, StoreError> {
+        let doing = "listing the escalations of open incidents";
+        let rows = sqlx::query(
+            "SELECT e.appliance, e.received_at, e.content FROM escalations e
+             JOIN incidents i ON i.site_id = e.site_id AND i.appliance = e.appliance
+                  AND i.incident_id = e.content ->> '$.incident_id' AND i.resolved_at IS NULL
+             ORDER BY e.created_at DESC, e.ticket_id",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(during(doing))?;
+        rows.iter().map(|row| read(doing, row)).collect()
+    }
+}
+
+fn read(doing: &'static str, row: &SqliteRow) -> Result<EscalationRow, StoreError> {
+    Ok(EscalationRow {
+        escalation: from_json("an escalation", row.try_get("content").map_err(during(doing))?)?,
+        appliance: row.try_get("appliance").map_err(during(doing))?,
+        received_at: row.try_get("received_at").map_err(during(doing))?,
+    })
 }

@@ -6,7 +6,7 @@ use crate::fleet::Appliance;
 use jiff::Timestamp;
 use msp_contracts::dsse::Envelope;
 use msp_contracts::evidence::Bundle;
-use msp_contracts::ids::Counter;
+use msp_contracts::ids::{ChainId, Counter};
 use msp_contracts::signed::ChainHead;
 use serde::Serialize;
 use sqlx::{FromRow, Row, Sqlite, Transaction};
@@ -29,23 +29,10 @@ pub(crate) struct Held {
     pub(crate) verdict: Verdict,
     /// When it was first received, as stored.
     pub(crate) received_at: String,
-    /// The highest place held.
+    /// The highest place held of its chain.
     pub(crate) head: ChainHead,
     /// How many places before the head are missing.
     pub(crate) gaps: Counter,
-}
-
-/// The chain of one appliance, in numbers.
-#[derive(Debug, Serialize, FromRow)]
-pub(crate) struct ChainState {
-    pub(crate) site_id: String,
-    pub(crate) appliance: String,
-    pub(crate) bundles: i64,
-    pub(crate) head_sequence: i64,
-    pub(crate) head_hash: Option<String>,
-    pub(crate) gaps: i64,
-    pub(crate) forks: i64,
-    pub(crate) broken: i64,
 }
 
 /// A bundle as it is listed.
@@ -53,6 +40,7 @@ pub(crate) struct ChainState {
 pub(crate) struct BundleRow {
     pub(crate) site_id: String,
     pub(crate) appliance: String,
+    pub(crate) chain: String,
     pub(crate) sequence: i64,
     pub(crate) bundle_id: String,
     pub(crate) hash: String,
@@ -66,6 +54,7 @@ pub(crate) struct BundleRow {
 pub(crate) struct SuspiciousRow {
     pub(crate) site_id: String,
     pub(crate) appliance: String,
+    pub(crate) chain: String,
     pub(crate) sequence: i64,
     pub(crate) bundle_id: String,
     pub(crate) hash: String,
@@ -82,10 +71,12 @@ async fn neighbours(
     let doing = "looking at an evidence chain";
     let rows = sqlx::query(
         "SELECT sequence, bundle_id, hash, previous_hash, received_at FROM evidence
-         WHERE site_id = $1 AND appliance = $2 AND (sequence BETWEEN $3 - 1 AND $4 OR bundle_id = $5)",
+         WHERE site_id = $1 AND appliance = $2 AND chain = $3
+               AND (sequence BETWEEN $4 - 1 AND $5 OR bundle_id = $6)",
     )
     .bind(&who.site)
     .bind(&who.appliance)
+    .bind(link.chain.as_str())
     .bind(link.sequence)
     .bind(link.sequence.saturating_add(1))
     .bind(&link.bundle_id)
@@ -119,11 +110,13 @@ async fn store_link(
     received_at: &str,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO evidence (site_id, appliance, sequence, bundle_id, hash, previous_hash, signer, received_at, envelope)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO evidence
+             (site_id, appliance, chain, sequence, bundle_id, hash, previous_hash, signer, received_at, envelope)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(&who.site)
     .bind(&who.appliance)
+    .bind(new.link.chain.as_str())
     .bind(new.link.sequence)
     .bind(&new.link.bundle_id)
     .bind(&new.link.hash)
@@ -146,12 +139,13 @@ async fn set_aside(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO suspicious_evidence
-             (site_id, appliance, hash, sequence, bundle_id, reason, explanation, received_at, envelope)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (site_id, appliance, hash) DO NOTHING",
+             (site_id, appliance, hash, chain, sequence, bundle_id, reason, explanation, received_at, envelope)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (site_id, appliance, hash) DO NOTHING",
     )
     .bind(&who.site)
     .bind(&who.appliance)
     .bind(&new.link.hash)
+    .bind(new.link.chain.as_str())
     .bind(new.link.sequence)
     .bind(&new.link.bundle_id)
     .bind(reason.as_str())
@@ -164,14 +158,20 @@ async fn set_aside(
     Ok(())
 }
 
-async fn head(tx: &mut Transaction<'_, Sqlite>, who: &Appliance) -> Result<(ChainHead, Counter), StoreError> {
+async fn head(
+    tx: &mut Transaction<'_, Sqlite>,
+    who: &Appliance,
+    chain: &ChainId,
+) -> Result<(ChainHead, Counter), StoreError> {
     let doing = "reading the head of an evidence chain";
     let row = sqlx::query(
-        "SELECT sequence, hash, (SELECT COUNT(*) FROM evidence c WHERE c.site_id = $1 AND c.appliance = $2) AS held
-         FROM evidence WHERE site_id = $1 AND appliance = $2 ORDER BY sequence DESC LIMIT 1",
+        "SELECT sequence, hash, (SELECT COUNT(*) FROM evidence c
+                                 WHERE c.site_id = $1 AND c.appliance = $2 AND c.chain = $3) AS held
+         FROM evidence WHERE site_id = $1 AND appliance = $2 AND chain = $3 ORDER BY sequence DESC LIMIT 1",
     )
     .bind(&who.site)
     .bind(&who.appliance)
+    .bind(chain.as_str())
     .fetch_optional(&mut **tx)
     .await
     .map_err(during(doing))?;
@@ -206,37 +206,16 @@ impl Store {
                 set_aside(&mut tx, who, new, (*reason, explanation), &text(now)).await?;
             }
         }
-        let (head, gaps) = head(&mut tx, who).await?;
+        let (head, gaps) = head(&mut tx, who, &new.link.chain).await?;
         tx.commit().await.map_err(during(doing))?;
         Ok(Held { verdict, received_at, head, gaps })
-    }
-
-    /// The chain of each appliance that has sent evidence, of one site or of all.
-    pub(crate) async fn chains(&self, site: Option<&str>) -> Result<Vec<ChainState>, StoreError> {
-        sqlx::query_as(
-            "SELECT a.site_id, a.appliance, COUNT(e.sequence) AS bundles,
-                    COALESCE(MAX(e.sequence), 0) AS head_sequence,
-                    (SELECT h.hash FROM evidence h WHERE h.site_id = a.site_id AND h.appliance = a.appliance
-                     ORDER BY h.sequence DESC LIMIT 1) AS head_hash,
-                    COALESCE(MAX(e.sequence), 0) - COUNT(e.sequence) AS gaps,
-                    (SELECT COUNT(*) FROM suspicious_evidence s WHERE s.site_id = a.site_id
-                     AND s.appliance = a.appliance AND s.reason = 'chain_fork') AS forks,
-                    (SELECT COUNT(*) FROM suspicious_evidence s WHERE s.site_id = a.site_id
-                     AND s.appliance = a.appliance AND s.reason = 'chain_broken') AS broken
-             FROM appliances a LEFT JOIN evidence e ON e.site_id = a.site_id AND e.appliance = a.appliance
-             WHERE a.site_id = COALESCE($1, a.site_id) GROUP BY a.site_id, a.appliance ORDER BY a.site_id, a.appliance",
-        )
-        .bind(site)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(during("summing up the evidence chains"))
     }
 
     /// At most `limit` bundles of one site or of all, the latest received first.
     pub(crate) async fn bundles(&self, site: Option<&str>, limit: u32) -> Result<Vec<BundleRow>, StoreError> {
         let doing = "listing the evidence";
         let rows = sqlx::query(
-            "SELECT site_id, appliance, sequence, bundle_id, hash, received_at, envelope FROM evidence
+            "SELECT site_id, appliance, chain, sequence, bundle_id, hash, received_at, envelope FROM evidence
              WHERE site_id = COALESCE($1, site_id) ORDER BY received_at DESC, sequence DESC LIMIT $2",
         )
         .bind(site)
@@ -251,6 +230,7 @@ impl Store {
                 Ok(BundleRow {
                     site_id: row.try_get("site_id").map_err(during(doing))?,
                     appliance: row.try_get("appliance").map_err(during(doing))?,
+                    chain: row.try_get("chain").map_err(during(doing))?,
                     sequence: row.try_get("sequence").map_err(during(doing))?,
                     bundle_id: row.try_get("bundle_id").map_err(during(doing))?,
                     hash: row.try_get("hash").map_err(during(doing))?,
@@ -264,7 +244,7 @@ impl Store {
     /// At most `limit` bundles that contradicted their chain, the latest first.
     pub(crate) async fn suspicious(&self, site: Option<&str>, limit: u32) -> Result<Vec<SuspiciousRow>, StoreError> {
         sqlx::query_as(
-            "SELECT site_id, appliance, sequence, bundle_id, hash, reason, explanation, received_at
+            "SELECT site_id, appliance, chain, sequence, bundle_id, hash, reason, explanation, received_at
              FROM suspicious_evidence WHERE site_id = COALESCE($1, site_id) ORDER BY received_at DESC, hash LIMIT $2",
         )
         .bind(site)

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use msp_contracts::api::Execution;
 use serde::Serialize;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 const TABLE: Table = Table {
     doing: "recording an execution",
@@ -22,6 +23,9 @@ pub(crate) struct ExecutionRow {
     pub(crate) execution: Execution,
     pub(crate) appliance: String,
     pub(crate) received_at: String,
+    /// The machine's name, from the incident; not part of the record as it was reported.
+    #[serde(skip)]
+    pub(crate) host_name: Option<String>,
 }
 
 impl Store {
@@ -40,22 +44,40 @@ impl Store {
     pub(crate) async fn executions(&self, site: Option<&str>, limit: u32) -> Result<Vec<ExecutionRow>, StoreError> {
         let doing = "listing the executions";
         let rows = sqlx::query(
-            "SELECT appliance, received_at, content FROM executions WHERE site_id = COALESCE($1, site_id)
-             ORDER BY started_at DESC, execution_id LIMIT $2",
+            "SELECT e.appliance, e.received_at, e.content, i.content ->> '$.host_name' AS host_name FROM executions e
+             LEFT JOIN incidents i ON i.site_id = e.site_id AND i.appliance = e.appliance
+                  AND i.incident_id = e.content ->> '$.incident_id'
+             WHERE e.site_id = COALESCE($1, e.site_id) ORDER BY e.started_at DESC, e.execution_id LIMIT $2",
         )
         .bind(site)
         .bind(limit)
         .fetch_all(&self.readers)
         .await
         .map_err(during(doing))?;
-        rows.iter()
-            .map(|row| {
-                Ok(ExecutionRow {
-                    execution: from_json("an execution", row.try_get("content").map_err(during(doing))?)?,
-                    appliance: row.try_get("appliance").map_err(during(doing))?,
-                    received_at: row.try_get("received_at").map_err(during(doing))?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| read(doing, row)).collect()
     }
+
+    /// Every execution for an incident that is open, the newest first.
+    pub(crate) async fn open_executions(&self) -> Result<Vec<ExecutionRow>, StoreError> {
+        let doing = "listing the executions of open incidents";
+        let rows = sqlx::query(
+            "SELECT e.appliance, e.received_at, e.content, i.content ->> '$.host_name' AS host_name FROM executions e
+             JOIN incidents i ON i.site_id = e.site_id AND i.appliance = e.appliance
+                  AND i.incident_id = e.content ->> '$.incident_id' AND i.resolved_at IS NULL
+             ORDER BY e.started_at DESC, e.execution_id",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(during(doing))?;
+        rows.iter().map(|row| read(doing, row)).collect()
+    }
+}
+
+fn read(doing: &'static str, row: &SqliteRow) -> Result<ExecutionRow, StoreError> {
+    Ok(ExecutionRow {
+        execution: from_json("an execution", row.try_get("content").map_err(during(doing))?)?,
+        appliance: row.try_get("appliance").map_err(during(doing))?,
+        received_at: row.try_get("received_at").map_err(during(doing))?,
+        host_name: row.try_get("host_name").map_err(during(doing))?,
+    })
 }

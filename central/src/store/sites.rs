@@ -31,15 +31,15 @@ pub(crate) struct SiteRow {
     pub(crate) last_contact: Option<String>,
 }
 
-/// Registers a site unless it is known.
-pub(super) async fn register(tx: &mut Transaction<'_, Sqlite>, site: &str, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO sites (site_id, created_at) VALUES ($1, $2) ON CONFLICT (site_id) DO NOTHING")
+/// Registers a site unless it is known; whether it was new.
+pub(super) async fn register(tx: &mut Transaction<'_, Sqlite>, site: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let done = sqlx::query("INSERT INTO sites (site_id, created_at) VALUES ($1, $2) ON CONFLICT (site_id) DO NOTHING")
         .bind(site)
         .bind(text(now))
         .execute(&mut **tx)
         .await
         .map_err(during("registering a site"))?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 impl Store {

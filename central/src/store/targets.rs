@@ -28,10 +28,16 @@ pub(super) async fn of_site(tx: &mut Transaction<'_, Sqlite>, site: &str) -> Res
 }
 
 impl Store {
-    /// Replaces the targets of a site. The caller has checked that each has an address.
-    pub(crate) async fn set_targets(&self, site: &str, targets: &[WindowsTarget]) -> Result<(), StoreError> {
+    /// Replaces the targets of a site, and answers those before. The caller has checked that each has an
+    /// address.
+    pub(crate) async fn set_targets(
+        &self,
+        site: &str,
+        targets: &[WindowsTarget],
+    ) -> Result<Vec<WindowsTarget>, StoreError> {
         let doing = "storing a site's targets";
         let mut tx = self.write(doing).await?;
+        let before = of_site(&mut tx, site).await?;
         sqlx::query("DELETE FROM windows_targets WHERE site_id = $1")
             .bind(site)
             .execute(&mut *tx)
@@ -50,7 +56,8 @@ impl Store {
             .await
             .map_err(during(doing))?;
         }
-        tx.commit().await.map_err(during(doing))
+        tx.commit().await.map_err(during(doing))?;
+        Ok(before)
     }
 
     /// The targets of a site.

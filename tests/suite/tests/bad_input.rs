@@ -12,6 +12,8 @@ use msp_lab::drift::Drift;
 use msp_lab::process::succeed;
 use msp_suite::agent::{healed, json, run, wait};
 use msp_suite::stand_in::{StandIn, answer};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 use std::time::Duration;
 
@@ -49,6 +51,39 @@ fn a_typo_in_the_configuration_stops_the_start_and_names_line_and_cure() {
     let missing = run(&["run", "--config", "/nowhere/config.yaml"]).unwrap();
     assert_eq!(missing.status.code(), Some(2));
     assert!(said(&missing).contains("/nowhere/config.yaml: cannot be read"), "{}", said(&missing));
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_with_or_without_the_files_it_names() {
+    let clinic = Clinic::prepare(None).unwrap();
+    clinic.found().await.unwrap();
+    clinic.write_config("127.0.0.1:9").unwrap();
+    let whole = run(&["check-config", "--files", &clinic.config()]).unwrap();
+    assert_eq!(whole.status.code(), Some(0), "{}", said(&whole));
+    let agent = clinic.path().join("agent");
+    for (file, change, word) in [
+        ("signing.pem", "chmod", "chmod 600"),
+        ("signing.pem", "remove", "msp-agent keygen"),
+        ("ca.pem", "garble", "ca_cert_file"),
+        ("client.pem", "remove", "client_cert_file"),
+    ] {
+        let path = agent.join(file);
+        let before = std::fs::read(&path).unwrap_or_default();
+        match change {
+            "chmod" => std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap(),
+            "remove" => std::fs::remove_file(&path).unwrap(),
+            "garble" => std::fs::write(&path, "no certificate").unwrap(),
+            other => panic!("no such change: {other}"),
+        }
+        let without = run(&["check-config", &clinic.config()]).unwrap();
+        assert_eq!(without.status.code(), Some(0), "{}", said(&without));
+        let with = run(&["check-config", "--files", &clinic.config()]).unwrap();
+        let text = said(&with);
+        assert_eq!(with.status.code(), Some(2), "{text}");
+        assert!(text.contains(file) && text.contains(word), "{text}");
+        std::fs::write(&path, before).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -91,6 +126,10 @@ async fn a_second_agent_on_one_state_folder_refuses_to_start() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("another msp-agent works on this state_dir"), "{}", said(&output));
     assert!(clinic.dead().is_none(), "the first goes on");
+    for file in ["", "agent.db", "agent.db-wal"] {
+        let mode = std::fs::metadata(clinic.path().join("agent/state").join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "the state is for the agent alone: {file} has mode {mode:o}");
+    }
     clinic.close().await;
 }
 

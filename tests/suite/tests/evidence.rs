@@ -145,6 +145,12 @@ async fn another_program_verifies_a_bundle_with_the_public_key_alone() {
     let (_, listed) = json(&["evidence", "list", "--json", "--config", &config]).unwrap();
     let heal = listed["evidence"].as_array().unwrap().iter().find(|one| one["kind"] == "heal").expect("a heal");
     let id = heal["bundle_id"].as_str().unwrap();
+    // The rule that decided is the one that `rules explain` names for this very bundle.
+    let file = proved.clinic.path().join("bundle.json");
+    std::fs::write(&file, run(&["evidence", "show", id, "--config", &config]).unwrap().stdout).unwrap();
+    let (_, explained) = json(&["rules", "explain", &file.display().to_string(), "--json"]).unwrap();
+    assert_eq!(explained["winner"], "L1-WIN-FIREWALL-001", "{explained:#}");
+
     let shown = run(&["evidence", "show", id, "--envelope", "--config", &config]).unwrap();
     let envelope: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     let decode = |value: &serde_json::Value| BASE64.decode(value.as_str().unwrap()).unwrap();

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn one_round_heals_and_proves_both_drifts_and_prints_one_document() {
-    let done = Command::new(program("msp-lab").unwrap()).args(["--once", "--json"]).output().unwrap();
+    // What configures somebody's agent does not configure the lab's.
+    let mut lab = Command::new(program("msp-lab").unwrap());
+    let done = lab.args(["--once", "--json"]).env("MSP_DRY_RUN", "true").env("MSP_LOG", "debug").output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{said}");
     let document: Value = serde_json::from_slice(&done.stdout).expect("one JSON document and nothing else");
@@ -29,6 +31,18 @@ fn one_round_heals_and_proves_both_drifts_and_prints_one_document() {
         assert!(drift["detected_ms"].as_u64().unwrap() <= drift["healed_ms"].as_u64().unwrap(), "{drift:#}");
     }
     assert!(document["evidence"]["count"].as_u64().unwrap() > 2);
+}
+
+#[test]
+fn a_round_that_cannot_begin_says_so_in_the_one_document_and_on_stderr() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("somebodys-file"), "").unwrap();
+    let keep = folder.path().display().to_string();
+    let done = Command::new(program("msp-lab").unwrap()).args(["--once", "--json", "--keep", &keep]).output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    let document: Value = serde_json::from_slice(&done.stdout).expect("one JSON document all the same");
+    assert_eq!((&document["ok"], &document["drifts"]), (&false.into(), &Value::Array(vec![])));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("holds files already"));
 }
 
 #[test]

@@ -91,3 +91,68 @@ async fn drift_healed_while_central_command_is_away_or_ill_arrives_afterwards_ea
     assert!(executions.len() >= 3 && executions.values().all(|times| *times == 1), "{executions:?}");
     clinic.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_appliance_whose_state_was_lost_begins_another_chain_and_everything_arrives() {
+    let mut clinic = Clinic::prepare(None).unwrap();
+    clinic.open(Progress).await.unwrap();
+    let arrived = |known: &msp_lab::watch::Known| known.outbox.pending == 0 && !known.incidents.is_empty();
+    wait(&mut clinic, "everything has arrived", arrived).await.unwrap();
+    let before = held(&clinic, "evidence", "bundle_id").await.len();
+    clinic.stop_agent().await;
+    let state = clinic.path().join("agent/state");
+    std::fs::rename(&state, clinic.path().join("agent/state.aside")).unwrap();
+    clinic.start_agent().unwrap();
+    let known = wait(&mut clinic, "everything has arrived again", arrived).await.unwrap();
+    assert_eq!(known.outbox.rejected, 0, "{}", clinic.last_words());
+    let after = held(&clinic, "evidence", "bundle_id").await;
+    assert!(after.len() > before + 5, "{before}, then {}", after.len());
+    assert!(after.values().all(|times| *times == 1), "no number twice: {after:?}");
+    let (code, verified) =
+        msp_suite::agent::json(&["evidence", "verify", "--json", "--config", &clinic.config()]).unwrap();
+    assert_eq!((code, &verified["receipts"]), (Some(0), &verified["count"]), "{verified:#}");
+    clinic.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_for_good_stays_visible_blocks_nothing_and_can_be_sent_again() {
+    let mut clinic = Clinic::prepare(None).unwrap();
+    clinic.open(Progress).await.unwrap();
+    wait(&mut clinic, "everything has arrived", |known| known.outbox.pending == 0 && !known.incidents.is_empty())
+        .await
+        .unwrap();
+    let address = clinic.address().unwrap().agents.clone();
+    clinic.stop_central().await;
+    // Something that refuses escalations and evidence for good, and is ill for the rest.
+    let refusing = StandIn::start(&clinic.central_dir(), &address, |asked, _| {
+        let for_good = asked.line.contains("escalations") || asked.line.contains("evidence");
+        let status = if for_good { "422 Unprocessable Content" } else { "503 Service Unavailable" };
+        answer(status, "", b"no")
+    })
+    .await
+    .unwrap();
+    clinic.controller.as_ref().unwrap().inject(Drift::ServiceStopped("DNS")).await.unwrap();
+    let known = wait(&mut clinic, "evidence is refused, the incident waits", |known| {
+        known.outbox.rejected > 0 && known.outbox.pending > 0
+    })
+    .await
+    .unwrap();
+    refusing.stop().await;
+    clinic.start_central().await.unwrap();
+    let known_after = wait(&mut clinic, "what waited has arrived", |known| known.outbox.pending == 0).await.unwrap();
+    assert!(known_after.outbox.rejected >= known.outbox.rejected, "refused is refused: {known_after:?}");
+
+    let config = clinic.config();
+    let (code, listed) = msp_suite::agent::json(&["queue", "rejected", "--json", "--config", &config]).unwrap();
+    let refused = listed["queue"].as_array().unwrap();
+    assert_eq!(code, Some(1), "{listed:#}");
+    assert!(refused.iter().all(|one| one["last_error"].as_str().unwrap().contains("422")), "{listed:#}");
+    let again = msp_suite::agent::run(&["queue", "retry", "--all", "--config", &config]).unwrap();
+    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
+    wait(&mut clinic, "nothing is owed any more", |known| known.outbox.pending + known.outbox.rejected == 0)
+        .await
+        .unwrap();
+    let (_, verified) = msp_suite::agent::json(&["evidence", "verify", "--json", "--config", &config]).unwrap();
+    assert_eq!(verified["receipts"], verified["count"], "every bundle has its receipt now: {verified:#}");
+    clinic.close().await;
+}

@@ -82,11 +82,12 @@ CREATE TABLE escalations (
     FOREIGN KEY (site_id, appliance) REFERENCES appliances (site_id, appliance)
 );
 
--- One row a link of an appliance's chain; `envelope` is the exact bytes `hash` was taken over,
--- `signer` the public key they were verified with.
+-- One row a link of a chain; `envelope` is the exact bytes `hash` was taken over, `signer` the public key
+-- they were verified with. An appliance has one chain for each state it began with.
 CREATE TABLE evidence (
     site_id       TEXT NOT NULL,
     appliance     TEXT NOT NULL,
+    chain         TEXT NOT NULL,
     sequence      BIGINT NOT NULL CHECK (sequence >= 1),
     bundle_id     TEXT NOT NULL,
     hash          TEXT NOT NULL,
@@ -94,8 +95,8 @@ CREATE TABLE evidence (
     signer        TEXT NOT NULL,
     received_at   TEXT NOT NULL,
     envelope      BLOB NOT NULL,
-    PRIMARY KEY (site_id, appliance, sequence),
-    UNIQUE (site_id, appliance, bundle_id),
+    PRIMARY KEY (site_id, appliance, chain, sequence),
+    UNIQUE (site_id, appliance, chain, bundle_id),
     FOREIGN KEY (site_id, appliance) REFERENCES appliances (site_id, appliance)
 );
 
@@ -104,6 +105,7 @@ CREATE TABLE suspicious_evidence (
     site_id     TEXT NOT NULL,
     appliance   TEXT NOT NULL,
     hash        TEXT NOT NULL,
+    chain       TEXT NOT NULL,
     sequence    BIGINT NOT NULL,
     bundle_id   TEXT NOT NULL,
     reason      TEXT NOT NULL,
