@@ -40,7 +40,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage or could not begin.";
 #[command(name = "msp-central", version, after_help = EXAMPLE)]
 struct Cli {
     /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as info,sqlx=warn
-    #[arg(long, global = true, env = "MSP_LOG", default_value = "info,sqlx=warn", value_name = "LEVEL", value_parser = log_filter)]
+    #[arg(long, global = true, env = "MSP_LOG_LEVEL", default_value = "info,sqlx=warn", value_name = "LEVEL", value_parser = log_filter)]
     log_level: String,
     #[command(subcommand)]
     command: Command,

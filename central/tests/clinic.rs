@@ -96,7 +96,7 @@ impl Clinic {
             .args(["serve", "--dir", self.dir_text(), "--listen", "127.0.0.1:0", "--people", "127.0.0.1:0"])
             .arg("--exit-with-stdin")
             .args(further)
-            .env("MSP_LOG", "info")
+            .env("MSP_LOG_LEVEL", "info")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

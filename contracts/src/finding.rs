@@ -50,6 +50,24 @@ impl CheckStatus {
     }
 }
 
+impl std::str::FromStr for CheckStatus {
+    type Err = UnknownStatus;
+    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+        [Self::Compliant, Self::Drift, Self::Unsupported, Self::Pending, Self::Unknown]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| UnknownStatus { text: text.chars().take(40).collect() })
+    }
+}
+
+/// A word that is no status of a check.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no status of a check")]
+pub struct UnknownStatus {
+    /// The word.
+    pub text: String,
+}
+
 impl fmt::Display for CheckStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -123,7 +123,7 @@ fn list(config: &Config, incident: Option<&IncidentId>, json: bool, out: &mut dy
 
 fn row(bundle: Bundle) -> anyhow::Result<Vec<String>> {
     let kind = serde_json::to_value(bundle.kind)?.as_str().unwrap_or_default().to_owned();
-    let status = |state: &serde_json::Value| state["status"].as_str().unwrap_or("never seen").to_owned();
+    let status = |state: &serde_json::Value| state["detail"].as_str().unwrap_or("never seen").to_owned();
     let outcome = match (bundle.detail, bundle.kind) {
         (Some(detail), _) => detail.to_string(),
         (None, BundleKind::StatusChange) => format!("{} -> {}", status(&bundle.pre_state), status(&bundle.post_state)),

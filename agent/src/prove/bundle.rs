@@ -5,7 +5,7 @@ use crate::model::{Escalation, Plan};
 use crate::redact;
 use jiff::Timestamp;
 use msp_contracts::evidence::{ActionRecord, BundleKind, PlanRecord, RollUpEntry, Target};
-use msp_contracts::finding::Finding;
+use msp_contracts::finding::{CheckStatus, Finding};
 use msp_contracts::hipaa;
 use msp_contracts::ids::IncidentId;
 use msp_contracts::outcome::{Detail, Level};
@@ -65,11 +65,19 @@ impl Draft {
         }
     }
 
-    /// A check's status changed.
-    pub fn status_change(target: &Target, finding: &Finding, before: Option<&str>, now: Timestamp) -> Self {
+    /// A check's status changed. Both states say it in the wire's word and, as `detail`, in ours.
+    pub fn status_change(
+        target: &Target,
+        finding: &Finding,
+        before: Option<CheckStatus>,
+        after: CheckStatus,
+        now: Timestamp,
+    ) -> Self {
+        let mut post_state = state(finding);
+        post_state["detail"] = after.as_str().into();
         Self {
-            pre_state: json!({ "status": before }),
-            post_state: state(finding),
+            pre_state: json!({ "status": before.map(CheckStatus::on_the_wire), "detail": before }),
+            post_state,
             ..Self::of_finding(BundleKind::StatusChange, target, finding, now)
         }
         .redacted()

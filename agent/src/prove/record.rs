@@ -62,10 +62,10 @@ impl Recorder<'_> {
     ) -> Result<Option<Ongoing>, StoreError> {
         let key = key(finding);
         let before = statuses::record(self.db, &key, observation.status, self.now)?;
-        let same = before.as_ref().filter(|held| held.status == observation.status.as_str());
+        let same = before.as_ref().filter(|held| held.status == observation.status);
         if same.is_none() {
-            let before = before.as_ref().map(|held| held.status.as_str());
-            self.prove(Draft::status_change(target, finding, before, self.now))?;
+            let before = before.as_ref().map(|held| held.status);
+            self.prove(Draft::status_change(target, finding, before, observation.status, self.now))?;
         }
         let mut ongoing = incidents::ongoing(self.db, &key)?;
         let unknown_too_long = observation.status == CheckStatus::Unknown

@@ -4,7 +4,7 @@ use super::evidence::time;
 use super::{Doing, StoreError};
 use jiff::Timestamp;
 use msp_contracts::evidence::RollUpEntry;
-use msp_contracts::finding::CheckStatus;
+use msp_contracts::finding::{CheckStatus, UnknownStatus};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// What a check is of: machine, check, and part of it ("" when it has no parts).
@@ -18,7 +18,7 @@ pub struct Key {
 /// A status and since when it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    pub status: String,
+    pub status: CheckStatus,
     pub since: Timestamp,
 }
 
@@ -46,7 +46,13 @@ pub fn record(db: &Connection, key: &Key, status: CheckStatus, now: Timestamp) -
         params![key.host_id, key.check_type, key.subject, status.as_str(), now, compliant],
     )
     .doing("storing a check's status")?;
-    before.map(|(status, since)| Ok(Held { status, since: time(&since)? })).transpose()
+    let held = |(status, since): (String, String)| {
+        let status = status
+            .parse()
+            .map_err(|error: UnknownStatus| StoreError::Form { what: "a check's status", detail: error.to_string() })?;
+        Ok(Held { status, since: time(&since)? })
+    };
+    before.map(held).transpose()
 }
 
 /// Whether any check was ever made.

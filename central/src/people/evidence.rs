@@ -48,6 +48,10 @@ fn suspicious(row: &SuspiciousRow) -> Markup {
 
 /// The status in a recorded state, in the checks' own words where the wire has one for it.
 fn status(state: &Value) -> Option<&str> {
+    // The agent's own word, where it is there, says more than the wire's.
+    if let Some(ours) = state.get("detail").and_then(Value::as_str) {
+        return Some(ours);
+    }
     match state.get("status")?.as_str()? {
         "pass" => Some("compliant"),
         "fail" => Some("drift"),
