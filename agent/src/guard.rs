@@ -4,6 +4,7 @@
 //! all, whether anything is known to be wrong, whether something may still be running there, whether healing is on, whether the machine was left in peace long enough, whether this is a dry run.
 
 use crate::model::{Plan, Verdict};
+use crate::store::statuses::Key;
 use crate::store::{StoreError, cooldowns, executions};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::finding::{Platform, WireStatus};
@@ -56,8 +57,9 @@ pub fn judge(
         });
     }
     let refuse = |detail, reason| Ok(Verdict::Refuse { detail, reason });
-    if executions::any_open_on(db, &plan.target.host_id)? {
-        return refuse(Detail::Deferred, "an earlier plan may still be running on this machine".to_owned());
+    let key = Key::of(&plan.finding);
+    if executions::any_open(db, &key)? {
+        return refuse(Detail::Deferred, "an earlier plan for this may still be running on the machine".to_owned());
     }
     if !policy.healing_enabled {
         return refuse(Detail::Deferred, "healing is switched off (healing_enabled: false)".to_owned());

@@ -165,6 +165,13 @@ impl Clinic {
         Ok(())
     }
 
+    /// Kills the agent, as a crash would.
+    pub async fn kill_agent(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            agent.kill().await;
+        }
+    }
+
     /// Stops the agent.
     pub async fn stop_agent(&mut self) {
         if let Some(mut agent) = self.agent.take() {

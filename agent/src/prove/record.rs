@@ -38,15 +38,6 @@ pub struct Ending<'a> {
 /// How long a check may stay unknown before a person is asked to look.
 pub const UNKNOWN_TOO_LONG: SignedDuration = SignedDuration::from_mins(15);
 
-/// The key under which statuses and incidents of a finding are kept.
-pub fn key(finding: &Finding) -> Key {
-    Key {
-        host_id: finding.host_id.clone(),
-        check_type: finding.check_type.clone(),
-        subject: finding.subject.clone().unwrap_or_default(),
-    }
-}
-
 impl Recorder<'_> {
     fn prove(&self, draft: Draft) -> Result<BundleId, StoreError> {
         append(self.db, self.signer, self.policy_version, draft, self.now)
@@ -60,7 +51,7 @@ impl Recorder<'_> {
         finding: &Finding,
         new_id: IncidentId,
     ) -> Result<Option<Ongoing>, StoreError> {
-        let key = key(finding);
+        let key = Key::of(finding);
         let before = statuses::record(self.db, &key, observation.status, self.now)?;
         let same = before.as_ref().filter(|held| held.status == observation.status);
         if same.is_none() {

@@ -1,6 +1,7 @@
 //! Executions: the intent, stored before anything is done, and the outcome, stored after.
 
 use super::evidence::time;
+use super::statuses::Key;
 use super::{Doing, StoreError};
 use jiff::Timestamp;
 use msp_contracts::ids::{BundleId, IncidentId};
@@ -83,11 +84,13 @@ pub fn unproved(db: &Connection) -> Result<Vec<String>, StoreError> {
     statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).doing("reading outcomes")
 }
 
-/// Whether a machine has an intent without an outcome: something may still be running there.
-pub fn any_open_on(db: &Connection, host_id: &str) -> Result<bool, StoreError> {
+/// Whether there is an intent without an outcome for this part of this check of this machine: something may still
+/// be running there.
+pub fn any_open(db: &Connection, key: &Key) -> Result<bool, StoreError> {
     db.query_row(
-        "SELECT EXISTS (SELECT 1 FROM executions WHERE host_id = ?1 AND completed_at IS NULL)",
-        [host_id],
+        "SELECT EXISTS (SELECT 1 FROM executions e JOIN incidents i USING (incident_id)
+                        WHERE e.host_id = ?1 AND completed_at IS NULL AND check_type = ?2 AND subject = ?3)",
+        [&key.host_id, &key.check_type, &key.subject],
         |row| row.get(0),
     )
     .doing("reading open intents")

@@ -4,7 +4,7 @@ use super::evidence::time;
 use super::{Doing, StoreError};
 use jiff::Timestamp;
 use msp_contracts::evidence::RollUpEntry;
-use msp_contracts::finding::{CheckStatus, UnknownStatus};
+use msp_contracts::finding::{CheckStatus, Finding, UnknownStatus};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// What a check is of: machine, check, and part of it ("" when it has no parts).
@@ -13,6 +13,17 @@ pub struct Key {
     pub host_id: String,
     pub check_type: String,
     pub subject: String,
+}
+
+impl Key {
+    /// What a finding is of.
+    pub fn of(finding: &Finding) -> Self {
+        Self {
+            host_id: finding.host_id.clone(),
+            check_type: finding.check_type.clone(),
+            subject: finding.subject.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// A status and since when it holds.
