@@ -32,8 +32,10 @@ const SECRET_NAMES: &[&str] = &[
 
 /// What is replaced inside texts, in this order.
 const PATTERNS: &[&str] = &[
-    // name=value, name: value, -Name value and "name": "value" of anything whose name says secret
-    r#"(?i)[\w-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|authorization|credential)[\w-]*["']?(?:\s*[:=]\s*|\s+)(?:(?:bearer|basic)\s+)?(?:"[^"]*"|'[^']*'|[^\s"',;&]+)"#,
+    // name=value, name: value and "name": "value" of anything whose name says secret
+    r#"(?i)[\w-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|authorization|credential)[\w-]*["']?\s*[:=]\s*(?:(?:bearer|basic)\s+)?(?:"[^"]*"|'[^']*'|[^\s"',;&]+)"#,
+    // the same as a command line writes it: -Password value
+    r#"(?i)-{1,2}[\w-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|credential)[\w-]*\s+(?:"[^"]*"|'[^']*'|[^\s"',;&]+)"#,
     // private keys in PEM
     r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
     // BitLocker recovery passwords: eight groups of six digits
@@ -116,6 +118,7 @@ mod tests {
             ("db_password=hunter2;x", "[redacted];x"),
             ("client_secret: \"two words\" on", "[redacted] on"),
             ("New-User -AdminPassword hunter2 -Name x", "New-User [redacted] -Name x"),
+            ("no credentials for FS01, the token expired", "no credentials for FS01, the token expired"),
             (r#"{"access_token":"abc"}"#, "{\"[redacted]}"),
             ("Authorization: Basic dXNlcjpwYXNz", "[redacted]"),
             ("key 111111-222222-333333-444444-555555-666666-777777-888888.", "key [redacted]."),
