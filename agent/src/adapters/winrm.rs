@@ -106,10 +106,11 @@ impl WindowsHost {
         };
         let password = secrecy::ExposeSecret::expose_secret(&credentials.password);
         let logon = WinrmCredentials::new(credentials.username.as_str(), password, "");
-        let mut builder = WinrmClient::builder(config).credentials(logon);
-        if let Some(file) = ca_cert_file {
-            builder = builder.platform_roots(false).add_root_certificates_pem(file);
-        }
+        let builder = WinrmClient::builder(config).credentials(logon);
+        let builder = match ca_cert_file {
+            Some(file) => builder.platform_roots(false).add_root_certificates_pem(file),
+            None => builder.platform_roots(true),
+        };
         let client =
             builder.build().map_err(|source| PhaseError::Setup { host: host.clone(), source: Box::new(source) })?;
         Ok(Self { client, host, endpoint, catalogue, clock, logon: Logon::default() })

@@ -267,3 +267,28 @@ async fn refused_credentials_are_not_tried_again_until_their_file_changes() {
         .unwrap();
     clinic.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_does_not_pass_its_check_is_undone_and_goes_to_a_person_as_rolled_back() {
+    let mut clinic = open().await;
+    // The agent sees both at once: otherwise the first alone might be dealt with before the second is there.
+    clinic.stop_agent().await;
+    let server = clinic.member.as_ref().unwrap();
+    let ip = server.winrm.ip().to_string();
+    // Group Policy keeps Public off, and Private is off by hand: turning Private on is not enough.
+    server.send(&json!({ "kind": "firewall_policy", "profile": "Public", "enabled": "False" })).await.unwrap();
+    server.inject(Drift::FirewallProfileOff("Private")).await.unwrap();
+    clinic.start_agent().unwrap();
+    let ended = |known: &Known| {
+        known.incidents.iter().any(|one| one.host_id == ip && one.outcome.as_deref() == Some("rolled_back"))
+    };
+    let known = wait(&mut clinic, "the change is rolled back", ended).await.unwrap();
+    let one = known.incidents.iter().find(|one| one.outcome.as_deref() == Some("rolled_back")).unwrap();
+    assert_eq!(one.state, "escalated", "a failure with a name, never a success: {one:?}");
+    let proof = bundle(&clinic, one.evidence_id.as_deref().unwrap());
+    let phases: Vec<_> = proof["actions"].as_array().unwrap().iter().map(|step| step["phase"].clone()).collect();
+    assert_eq!(phases, ["remediate", "verify", "undo", "verify"], "{proof:#}");
+    assert_eq!((&proof["outcome"], &proof["rollback_available"]), (&json!("reverted"), &json!(true)));
+    assert_eq!(proof["post_state"]["profiles"]["Private"], "False", "as it was before: {proof:#}");
+    clinic.close().await;
+}

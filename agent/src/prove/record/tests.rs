@@ -158,3 +158,27 @@ async fn the_chain_holds_when_the_clock_jumps_back_a_day_and_on_again() {
     let report = verify(&db, &expected).unwrap();
     assert!(report.ok && report.count == 3, "{:?}", report.problems);
 }
+
+#[tokio::test]
+async fn checks_that_stay_compliant_are_rolled_up_once_and_others_are_not() {
+    let place = Place::new();
+    for minute in 0..3 {
+        place.see(minute, compliant(CheckKind::Firewall)).await;
+        place.see(minute, compliant(CheckKind::Services).about("DNS")).await;
+        place.see(minute, unknown(CheckKind::Disk)).await;
+    }
+    let appliance = || Target { host_id: "apl-1".into(), name: "apl-1".into(), platform: Platform::Linux };
+    let id = place.record(at(60), move |recorder| recorder.rolled_up(&appliance())).await.expect("something to prove");
+    let again = place.record(at(61), move |recorder| recorder.rolled_up(&appliance())).await;
+    assert_eq!(again, None, "nothing was seen since");
+
+    let db = crate::store::open_for_reading(place.folder.path()).unwrap();
+    let row = crate::store::evidence::get(&db, &id.to_string()).unwrap().unwrap();
+    let envelope = msp_contracts::dsse::Envelope::from_bytes(&row.envelope).unwrap();
+    let bundle: msp_contracts::evidence::Bundle =
+        msp_contracts::dsse::Signed::verify(&envelope, &[place.signer.key.verifying_key()]).unwrap();
+    let entries: Vec<_> =
+        bundle.roll_up.iter().map(|one| (one.check.as_str(), one.compliant, one.first, one.last)).collect();
+    assert_eq!(entries, [("firewall", 3, at(0), at(2)), ("services/DNS", 3, at(0), at(2))]);
+    assert_eq!(bundle.hipaa_controls, ["164.312(a)(1)", "164.312(e)(1)"]);
+}
