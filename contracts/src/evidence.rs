@@ -38,6 +38,8 @@ pub enum BundleKind {
     StatusChange,
     /// Checks that stayed as they were for an hour.
     RollUp,
+    /// An order of Central Command was carried out, or refused.
+    Order,
 }
 
 /// The machine a bundle is about.

@@ -1,6 +1,6 @@
 //! Identifiers and counters.
 //!
-//! Incident ids are `INC-` and 12 hexadecimal digits, bundle ids `CB-YYYY-MM-DD-NNNN` (NNNN is a
+//! Incident ids are `INC-` and 12 hexadecimal digits, order ids `ORD-` and 12, bundle ids `CB-YYYY-MM-DD-NNNN` (NNNN is a
 //! minimum width). Counters travel as decimal strings, because canonical JSON numbers are doubles
 //! and lose integers above 2^53.
 
@@ -58,93 +58,86 @@ impl TryFrom<String> for Counter {
     }
 }
 
-/// `INC-` and 12 lowercase hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(into = "String", try_from = "String")]
-#[schemars(with = "String", extend("pattern" = "^INC-[0-9a-f]{12}$"))]
-pub struct IncidentId(String);
-
-impl IncidentId {
-    /// From 48 bits of randomness, which the caller provides.
-    #[must_use]
-    pub fn from_random(bytes: [u8; 6]) -> Self {
-        Self(format!("INC-{}", crate::canonical::hex(&bytes)))
-    }
-
-    /// The text of the id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+fn is_lowercase_hex(digits: &str, count: usize) -> bool {
+    digits.len() == count && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-impl fmt::Display for IncidentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+/// An id that is a prefix and lowercase hexadecimal digits made of randomness.
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $bytes:literal, $pattern:literal, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(into = "String", try_from = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
+        pub struct $name(String);
 
-impl From<IncidentId> for String {
-    fn from(id: IncidentId) -> Self {
-        id.0
-    }
-}
+        impl $name {
+            /// From randomness, which the caller provides.
+            #[must_use]
+            pub fn from_random(bytes: [u8; $bytes]) -> Self {
+                Self(format!(concat!($prefix, "{}"), crate::canonical::hex(&bytes)))
+            }
 
-impl TryFrom<String> for IncidentId {
-    type Error = IdError;
-    fn try_from(text: String) -> Result<Self, IdError> {
-        let digits = text.strip_prefix("INC-").unwrap_or("");
-        if digits.len() == 12 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Ok(Self(text));
+            /// The text of the id.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-        Err(bad(&text, "incident id (INC- and 12 lowercase hexadecimal digits)"))
-    }
-}
 
-/// Which chain of an appliance: 16 lowercase hexadecimal digits, made anew with each new state.
-///
-/// An appliance whose state was lost begins another chain; without a name for it, its first bundle would
-/// contradict the first bundle of the chain before.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(into = "String", try_from = "String")]
-#[schemars(with = "String", extend("pattern" = "^[0-9a-f]{16}$"))]
-pub struct ChainId(String);
-
-impl ChainId {
-    /// From 64 bits of randomness, which the caller provides.
-    #[must_use]
-    pub fn from_random(bytes: [u8; 8]) -> Self {
-        Self(crate::canonical::hex(&bytes))
-    }
-
-    /// The text of the id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ChainId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl From<ChainId> for String {
-    fn from(id: ChainId) -> Self {
-        id.0
-    }
-}
-
-impl TryFrom<String> for ChainId {
-    type Error = IdError;
-    fn try_from(text: String) -> Result<Self, IdError> {
-        if text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Ok(Self(text));
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
         }
-        Err(bad(&text, "chain id (16 lowercase hexadecimal digits)"))
-    }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                match text.strip_prefix($prefix) {
+                    Some(digits) if is_lowercase_hex(digits, 2 * $bytes) => Ok(Self(text)),
+                    _ => Err(bad(&text, $expected)),
+                }
+            }
+        }
+    };
 }
+
+random_id!(
+    /// `INC-` and 12 lowercase hexadecimal digits.
+    IncidentId,
+    "INC-",
+    6,
+    "^INC-[0-9a-f]{12}$",
+    "incident id (INC- and 12 lowercase hexadecimal digits)"
+);
+
+random_id!(
+    /// `ORD-` and 12 lowercase hexadecimal digits.
+    OrderId,
+    "ORD-",
+    6,
+    "^ORD-[0-9a-f]{12}$",
+    "order id (ORD- and 12 lowercase hexadecimal digits)"
+);
+
+random_id!(
+    /// Which chain of an appliance: 16 lowercase hexadecimal digits, made anew with each new state.
+    ///
+    /// An appliance whose state was lost begins another chain; without a name for it, its first bundle would
+    /// contradict the first bundle of the chain before. Orders name it too: an old one cannot come back.
+    ChainId,
+    "",
+    8,
+    "^[0-9a-f]{16}$",
+    "chain id (16 lowercase hexadecimal digits)"
+);
 
 /// `CB-YYYY-MM-DD-NNNN`: the day in UTC and the bundle's number on that day, from 1, at least four digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

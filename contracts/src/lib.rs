@@ -5,6 +5,7 @@
 //! schema generator use the same definitions, so neither side can drift from the other.
 //!
 //! Reading order: [`finding`] what was seen, [`outcome`] what became of it, [`evidence`] its proof,
+//! [`order`] what the server may ask for,
 //! [`signed`] and [`dsse`] how proof and orders are signed, the rest are the calls of the API.
 
 pub mod api;
@@ -15,6 +16,7 @@ pub mod finding;
 pub mod hipaa;
 pub mod ids;
 pub mod keys;
+pub mod order;
 pub mod outcome;
 pub mod schema;
 pub mod signed;

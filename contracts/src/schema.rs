@@ -3,7 +3,7 @@
 //! `schemas/` holds the result for those who do not read Rust; a test compares, and
 //! `cargo run --ignore-rust-version -p msp-contracts --example schemas` writes it anew.
 
-use crate::{api, dsse, evidence, finding, signed};
+use crate::{api, dsse, evidence, finding, order, signed};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 
 /// The file name under `schemas/` and the schema, for every artifact, in the order of names.
@@ -17,6 +17,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("checkin-reply.json", of::<api::CheckinReply>()),
         ("checkin-request.json", of::<api::CheckinRequest>()),
         ("dsse-envelope.json", of::<dsse::Envelope>()),
+        ("enroll-reply.json", of::<api::EnrollReply>()),
+        ("enroll-request.json", of::<api::EnrollRequest>()),
         ("escalation.json", of::<api::Escalation>()),
         ("evidence-reply.json", of::<api::EvidenceReply>()),
         ("evidence-submission.json", of::<api::EvidenceSubmission>()),
@@ -26,6 +28,10 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("health.json", of::<api::Health>()),
         ("incident-resolution.json", of::<api::IncidentResolution>()),
         ("incident.json", of::<api::Incident>()),
+        ("order-acknowledgement.json", of::<api::OrderAcknowledgement>()),
+        ("order-completion.json", of::<api::OrderCompletion>()),
+        ("order.json", of::<order::Order>()),
+        ("pending-orders.json", of::<api::PendingOrders>()),
         ("problem.json", of::<api::Problem>()),
         ("receipt.json", of::<signed::Receipt>()),
         ("ruleset.json", of::<signed::RuleSet>()),

@@ -66,9 +66,18 @@ fn server(entry: &WindowsTarget, before: &[Server]) -> Result<Server, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use msp_contracts::api::{Authentication, Transport};
 
     fn entry(hostname: &str, ip_address: Option<&str>) -> WindowsTarget {
-        WindowsTarget { hostname: hostname.into(), ip_address: ip_address.map(Into::into), port: 5986 }
+        WindowsTarget {
+            hostname: hostname.into(),
+            ip_address: ip_address.map(Into::into),
+            port: 5986,
+            transport: Transport::Https,
+            authentication: Authentication::Ntlm,
+            certificate_sha256: None,
+            credentials: None,
+        }
     }
 
     #[test]

@@ -94,6 +94,8 @@ fn request(config: &Config, agent_public_key: &str) -> CheckinRequest {
         nixos_version: nixos_version(),
         has_local_credentials: credentials::any(Path::new(&config.windows_credentials_dir)),
         agent_public_key: agent_public_key.to_owned(),
+        agent_encryption_key: None,
+        agent: None,
     }
 }
 

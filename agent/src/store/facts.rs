@@ -10,6 +10,20 @@ pub const RULES_SEQUENCE: &str = "sequence.rules";
 pub const RULES: &str = "rules.envelope";
 pub const INVENTORY: &str = "inventory";
 pub const LAST_CONTACT: &str = "last_contact";
+/// When the newest freshness stamp expires.
+pub const FRESH_UNTIL: &str = "fresh_until";
+/// How far this clock was ahead of Central Command's at the last check-in, in seconds; negative when behind.
+pub const CLOCK_AHEAD_SECONDS: &str = "clock_ahead_seconds";
+/// The newest time that was ever stored.
+pub const NEWEST_TIME: &str = "newest_time";
+/// Present while the kill switch is engaged: why.
+pub const KILL_SWITCH: &str = "kill_switch";
+/// `true` or `false` when an order said so; the configuration's word counts otherwise.
+pub const DRY_RUN: &str = "dry_run";
+/// The highest sequence of an order that was accepted.
+pub const ORDERS_SEQUENCE: &str = "sequence.orders";
+/// The keys of Central Command that an order put in place of the configured one: a JSON list.
+pub const SERVER_KEYS: &str = "server_keys";
 
 pub fn get(db: &Connection, name: &str) -> Result<Option<String>, StoreError> {
     db.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional().doing("reading a fact")

@@ -42,6 +42,9 @@ pub(super) async fn call(
     Ok(axum::Json(CheckinReply {
         schema_version: SCHEMA_VERSION,
         windows_targets: checked_in.targets,
+        orders: vec![],
+        kill_switch: false,
+        kill_switch_reason: None,
         server_time: now,
         freshness,
     }))

@@ -73,6 +73,7 @@ fn proves(bundle: &Bundle) -> String {
         BundleKind::Heal => format!("heal: {ended}"),
         BundleKind::Refusal => format!("refusal: {ended}"),
         BundleKind::Escalation => "a person was asked".to_owned(),
+        BundleKind::Order => format!("order: {ended}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bad input at every door of the agent: a clear error, and nothing is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use msp_contracts::api::{CheckinReply, WindowsTarget};
+use msp_contracts::api::{Authentication, CheckinReply, Transport, WindowsTarget};
 use msp_contracts::dsse::Signed;
 use msp_contracts::ids::Counter;
 use msp_contracts::keys;
@@ -195,11 +195,18 @@ fn reply(key: &keys::SigningKey, targets: &[(&str, Option<&str>)], sequence: u64
             hostname: (*hostname).to_owned(),
             ip_address: ip.map(ToOwned::to_owned),
             port: 5986,
+            transport: Transport::Https,
+            authentication: Authentication::Ntlm,
+            certificate_sha256: None,
+            credentials: None,
         })
         .collect();
     let reply = CheckinReply {
         schema_version: 1,
         windows_targets: windows_targets.clone(),
+        orders: vec![],
+        kill_switch: false,
+        kill_switch_reason: None,
         server_time: now,
         freshness: Freshness { schema_version: 1, stamp, windows_targets }.sign(key).unwrap(),
     };

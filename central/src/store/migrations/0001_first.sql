@@ -31,9 +31,8 @@ CREATE TABLE stamps (
 CREATE TABLE windows_targets (
     site_id    TEXT NOT NULL REFERENCES sites (site_id),
     position   BIGINT NOT NULL,
-    hostname   TEXT NOT NULL,
     ip_address TEXT NOT NULL,
-    port       BIGINT NOT NULL,
+    content    TEXT NOT NULL,
     PRIMARY KEY (site_id, position),
     UNIQUE (site_id, ip_address)
 );
