@@ -41,6 +41,8 @@ pub struct Agent {
     pub clock: Arc<dyn Clock>,
     pub store: Store,
     pub signer: Arc<Signer>,
+    /// What the configuration allows the guard to allow.
+    pub guard: Arc<guard::Policy>,
     pub server_keys: Vec<VerifyingKey>,
     /// The appliance itself, as findings and evidence name it.
     pub appliance: Target,
@@ -55,11 +57,6 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// What the configuration allows the guard to allow.
-    pub fn guard_policy(&self) -> guard::Policy {
-        guard::Policy { healing_enabled: self.config.healing_enabled, dry_run: self.config.dry_run }
-    }
-
     /// Opens the state and reads keys, rules and baseline.
     ///
     /// # Errors
@@ -87,6 +84,7 @@ impl Agent {
             clock,
             store,
             signer: Arc::new(signer),
+            guard: Arc::new(guard::Policy::of(&config)),
             server_keys,
             appliance,
             policy: watch::Sender::new(policy),

@@ -8,7 +8,7 @@ use crate::adapters::winrm::WindowsHost;
 use crate::causes::chain;
 use crate::decide::ladder;
 use crate::guard;
-use crate::model::{Decision, Escalation, Observation, Plan, Verdict};
+use crate::model::{Decision, Escalation, Guardrail, Observation, Plan, Verdict};
 use crate::prove::record::{Ending, Recorder};
 use crate::redact;
 use crate::sense::windows::{self, Seen};
@@ -17,7 +17,7 @@ use crate::store::{StoreError, cooldowns, executions};
 use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::ids::IncidentId;
-use msp_contracts::outcome::Detail;
+use msp_contracts::outcome::{Detail, Level};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -95,48 +95,69 @@ impl Agent {
 
         let policy = Arc::clone(&self.policy.borrow());
         match ladder::decide(&policy.rules, &incident_id, target, &finding) {
-            Decision::Escalate(escalation) => self.escalate(escalation).await,
+            Decision::Escalate(escalation) => {
+                if let Some(rule_id) = &escalation.rule_id {
+                    log_match(rule_id, &escalation.incident_id, target);
+                }
+                self.escalate(escalation).await
+            }
             Decision::Run(plan) if last.is_some_and(|last| last.detail == Detail::NoChange.as_str()) => {
                 let reason = format!("{} found nothing to change, and the check still sees drift", plan.runbook_id);
-                self.escalate(to_a_person(plan, reason)).await
+                self.escalate(to_a_person(plan, reason, None)).await
             }
-            Decision::Run(plan) => {
-                let (judged, catalogue, allowed) = (plan.clone(), Arc::clone(&policy.catalogue), self.guard_policy());
-                let now = self.clock.now();
-                let verdict = self.store.write(move |db| guard::judge(db, allowed, &catalogue, &judged, now)).await?;
-                self.carry_out(host, plan, verdict, refusal).await
-            }
+            Decision::Run(plan) => self.carry_out(host, plan, refusal.as_deref()).await,
         }
     }
 
-    async fn carry_out(
+    /// The one door to a change: judges the plan, stores the intent of an allowed one in the same transaction, and
+    /// carries it out. `refused_before` is the guardrail that refused this incident's plan the last time: the same
+    /// one again is no news.
+    pub(super) async fn carry_out(
         &self,
         host: Option<&WindowsHost>,
         plan: Plan,
-        verdict: Verdict,
-        refused_before: Option<String>,
+        refused_before: Option<&str>,
     ) -> Result<(), StoreError> {
-        match (verdict, host) {
-            (Verdict::Refuse { reason, .. }, _) if refused_before.as_deref() == Some(&reason) => Ok(()),
-            (Verdict::Refuse { detail, reason }, _) => {
-                if detail == Detail::DryRun {
+        let started = self.clock.now();
+        let catalogue = Arc::clone(&self.policy.borrow().catalogue);
+        let (judged, allowed, connected) = (plan.clone(), Arc::clone(&self.guard), host.is_some());
+        let judge = move |db: &rusqlite::Connection| {
+            let verdict = guard::judge(db, &allowed, &catalogue, &judged, started)?;
+            let intends = verdict == Verdict::Allow && connected;
+            let execution_id = intends.then(|| intent::intend(db, &catalogue, &judged, started)).transpose()?;
+            Ok((verdict, execution_id))
+        };
+        let (verdict, execution_id) = self.store.write(judge).await?;
+        let known = matches!(&verdict, Verdict::Refuse { by, .. } if refused_before == Some(by.as_str()));
+        if plan.level == Level::L1 && !known {
+            log_match(&plan.rule_id, &plan.incident_id, &plan.target);
+        }
+        match (verdict, host.zip(execution_id)) {
+            (Verdict::Refuse { .. }, _) if known => Ok(()),
+            (Verdict::Refuse { by, reason }, _) => {
+                if by == Guardrail::DryRun {
                     let parameters = serde_json::Value::Object(plan.parameters.clone());
                     tracing::info!("[DRY-RUN] Would execute: {} with {parameters}", plan.runbook_id);
                 }
-                self.record(move |recorder| recorder.refused(&plan, detail, &reason).map(drop)).await
+                tracing::info!(incident_id = %plan.incident_id, refused_by = by.as_str(), reason = %redact::text(&reason), "the plan waits");
+                self.record(move |recorder| recorder.refused(&plan, by, &reason).map(drop)).await
             }
-            (Verdict::Escalate { reason }, _) => self.escalate(to_a_person(plan, reason)).await,
-            (Verdict::Allow, Some(host)) => self.heal(host, plan).await,
+            (Verdict::Escalate { by, reason }, _) => self.escalate(to_a_person(plan, reason, Some(by))).await,
+            (Verdict::Allow, Some((host, execution_id))) => self.heal(host, plan, execution_id, started).await,
             (Verdict::Allow, None) => {
                 let reason = format!("{} cannot run: there is no connection to the machine", plan.runbook_id);
-                self.escalate(to_a_person(plan, reason)).await
+                self.escalate(to_a_person(plan, reason, None)).await
             }
         }
     }
 
-    async fn heal(&self, host: &WindowsHost, plan: Plan) -> Result<(), StoreError> {
-        let started = self.clock.now();
-        let execution_id = intent::intend(&self.store, host.catalogue(), &plan, started).await?;
+    async fn heal(
+        &self,
+        host: &WindowsHost,
+        plan: Plan,
+        execution_id: String,
+        started: Timestamp,
+    ) -> Result<(), StoreError> {
         tracing::info!(
             incident_id = %plan.incident_id, host_id = %plan.target.host_id,
             runbook_id = %plan.runbook_id, rule_id = %plan.rule_id, "healing"
@@ -235,7 +256,12 @@ impl Agent {
     }
 }
 
-fn to_a_person(plan: Plan, reason: String) -> Escalation {
+/// A line that operators grep for: once a decision, not with every round in which the plan waits.
+fn log_match(rule_id: &str, incident_id: &IncidentId, target: &Target) {
+    tracing::info!(%rule_id, %incident_id, host_id = %target.host_id, "L1 rule matched");
+}
+
+fn to_a_person(plan: Plan, reason: String, refused_by: Option<Guardrail>) -> Escalation {
     Escalation {
         incident_id: plan.incident_id,
         target: plan.target,
@@ -243,6 +269,7 @@ fn to_a_person(plan: Plan, reason: String) -> Escalation {
         finding: plan.finding,
         rule_id: Some(plan.rule_id),
         reason,
+        refused_by,
         suggested_runbook: Some(plan.runbook_id),
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! A plan only names a runbook and parameters that the runbook's schema admits; nothing in it is a command.
 
+use super::Guardrail;
+use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::{Finding, Severity};
 use msp_contracts::ids::IncidentId;
-use msp_contracts::outcome::{Detail, Level};
+use msp_contracts::outcome::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -21,6 +23,9 @@ pub struct Plan {
     /// How long the same rule leaves the same subject of the same machine alone afterwards.
     pub cooldown_seconds: u64,
     pub level: Level,
+    /// Until when a signed order may be carried out: its word in the place of Central Command's freshness. None for a rule's.
+    #[serde(default)]
+    pub execute_by: Option<Timestamp>,
 }
 
 impl Plan {
@@ -39,6 +44,8 @@ pub struct Escalation {
     pub finding: Finding,
     pub rule_id: Option<String>,
     pub reason: String,
+    /// The guardrail that sent the plan to a person, when one did.
+    pub refused_by: Option<Guardrail>,
     pub urgency: Severity,
     pub suggested_runbook: Option<String>,
 }
@@ -54,13 +61,14 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Allow,
-    /// Not now: `deferred` or `dry_run`, and why.
+    /// Not now: `by` holds it back, and why.
     Refuse {
-        detail: Detail,
+        by: Guardrail,
         reason: String,
     },
     /// Not by this agent: a person has to.
     Escalate {
+        by: Guardrail,
         reason: String,
     },
 }
@@ -92,6 +100,7 @@ pub mod tests {
             parameters: Map::new(),
             cooldown_seconds: 600,
             level: Level::L1,
+            execute_by: None,
         }
     }
 }

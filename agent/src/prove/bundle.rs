@@ -1,7 +1,7 @@
 //! From what happened to the words of the evidence. Everything passes redaction here, before it is signed.
 
 use crate::act::perform::Performed;
-use crate::model::{Escalation, Plan};
+use crate::model::{Escalation, Guardrail, Plan};
 use crate::redact;
 use jiff::Timestamp;
 use msp_contracts::evidence::{ActionRecord, BundleKind, PlanRecord, RollUpEntry, Target};
@@ -104,12 +104,13 @@ impl Draft {
     }
 
     /// A plan was judged and not carried out.
-    pub fn refusal(plan: &Plan, detail: Detail, reason: &str, now: Timestamp) -> Self {
+    pub fn refusal(plan: &Plan, by: Guardrail, reason: &str, now: Timestamp) -> Self {
+        let refused_by = Some(by.as_str().to_owned());
         Self {
             incident_id: Some(plan.incident_id.clone()),
-            plan: Some(record(plan, None, reason.to_owned())),
+            plan: Some(PlanRecord { refused_by, ..record(plan, None, reason.to_owned()) }),
             pre_state: state(&plan.finding),
-            detail: Some(detail),
+            detail: Some(by.detail()),
             level: Some(plan.level),
             ..Self::of_finding(BundleKind::Refusal, &plan.target, &plan.finding, now)
         }
@@ -129,6 +130,7 @@ impl Draft {
                 runbook_version: None,
                 parameters: Value::Null,
                 reason: escalation.reason.clone(),
+                refused_by: escalation.refused_by.map(|by| by.as_str().to_owned()),
             }),
             pre_state: state(finding),
             detail: Some(Detail::Escalated),
@@ -198,5 +200,6 @@ fn record(plan: &Plan, runbook_version: Option<u32>, reason: String) -> PlanReco
         runbook_version,
         parameters: Value::Object(plan.parameters.clone()),
         reason,
+        refused_by: None,
     }
 }

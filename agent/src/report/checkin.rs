@@ -7,6 +7,7 @@ use super::client::{CallError, Central};
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::{Config, credentials};
+use crate::guard::clock_sanity;
 use crate::store::{Store, StoreError, facts};
 use msp_contracts::SCHEMA_VERSION;
 use msp_contracts::api::{self, CheckinReply, CheckinRequest, WindowsTarget};
@@ -127,6 +128,7 @@ pub async fn check_in(
             }
             facts::set(db, facts::FRESHNESS_SEQUENCE, &freshness.stamp.sequence.to_string())?;
             facts::set(db, facts::LAST_CONTACT, &now.to_string())?;
+            clock_sanity::server_said(db, now, freshness.stamp.issued)?;
             let changed = facts::get(db, facts::INVENTORY)?.as_deref() != Some(&listed);
             facts::set(db, facts::INVENTORY, &listed)?;
             Ok(Ok(changed))
