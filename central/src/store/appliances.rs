@@ -106,15 +106,18 @@ impl Store {
         if let Some(pinned) = pinned.filter(|pinned| pinned != key) {
             return Ok(Err(KeyMismatch { pinned }));
         }
-        sqlx::query("UPDATE appliances SET last_contact = $3, checkin = $4 WHERE site_id = $1 AND appliance = $2")
-            .bind(&who.site)
-            .bind(&who.appliance)
-            .bind(text(now))
-            .bind(to_json("a check-in", request)?)
-            .execute(&mut *tx)
-            .await
-            .map_err(during(doing))?;
-        let targets = targets::of_site(&mut tx, &who.site).await?;
+        sqlx::query(
+            "UPDATE appliances SET last_contact = $3, first_contact = COALESCE(first_contact, $3), checkin = $4
+             WHERE site_id = $1 AND appliance = $2",
+        )
+        .bind(&who.site)
+        .bind(&who.appliance)
+        .bind(text(now))
+        .bind(to_json("a check-in", request)?)
+        .execute(&mut *tx)
+        .await
+        .map_err(during(doing))?;
+        let targets = targets::of_appliance(&mut tx, who).await?;
         let sequence = stamps::next(&mut tx, who, StampKind::Freshness).await?;
         tx.commit().await.map_err(during(doing))?;
         Ok(Ok(CheckedIn { sequence, targets }))
