@@ -132,7 +132,7 @@ async fn target(store: &Store, who: &Appliance, host: &str, itself: bool) -> Res
         return Ok(());
     }
     let targets = store.owned_targets(&who.site).await?;
-    let named = |name: &str, address: Option<&str>| name.eq_ignore_ascii_case(host) || address == Some(host);
+    let named = |name: &str, address: Option<&str>| name == host || address == Some(host);
     let Some(row) = targets.iter().find(|row| named(&row.target.hostname, row.target.ip_address.as_deref())) else {
         let hint = hint(host, targets.iter().map(|row| row.target.hostname.as_str()));
         return Err(LintError::UnknownTarget { host: host.to_owned(), site: who.site.clone(), hint }.into());
