@@ -10,6 +10,7 @@ mod keygen;
 mod queue;
 mod rules;
 mod run;
+mod state;
 mod targets;
 
 use crate::config::{self, Config};

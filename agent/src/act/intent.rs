@@ -28,8 +28,10 @@ pub fn longest(catalogue: &Catalogue, runbook_id: &str) -> SignedDuration {
 /// Stores the intent to carry out `plan` and returns the execution's id.
 ///
 /// # Errors
-/// When it could not be stored: then nothing may be done.
+/// When it could not be stored: then nothing may be done. Nor on a full disk, whatever still fits on it: there
+/// would be no room to prove what was done.
 pub async fn intend(store: &Store, catalogue: &Catalogue, plan: &Plan, now: Timestamp) -> Result<String, StoreError> {
+    store.require_room()?;
     let execution_id = new_execution_id();
     let text = serde_json::to_string(plan)
         .map_err(|error| StoreError::Form { what: "an intent", detail: error.to_string() })?;

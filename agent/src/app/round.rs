@@ -5,7 +5,6 @@ use super::connection::Connection;
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
-use crate::causes::chain;
 use crate::decide::ladder;
 use crate::guard;
 use crate::model::{Decision, Escalation, Observation, Plan, Verdict};
@@ -13,7 +12,7 @@ use crate::prove::record::{Ending, Recorder};
 use crate::redact;
 use crate::sense::windows::{self, Seen};
 use crate::store::incidents::{Ongoing, State};
-use crate::store::{StoreError, cooldowns, executions};
+use crate::store::{StoreError, cooldowns, executions, not_stored};
 use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::ids::IncidentId;
@@ -59,7 +58,7 @@ impl Agent {
             let (host_id, check) = (target.host_id.clone(), seen.check.as_str());
             let kept = self.record(move |recorder| recorder.seen(&host_id, check, &subjects)).await;
             if let Err(error) = kept {
-                tracing::error!(error = %chain(&error), "the checks of a server could not be stored");
+                not_stored(&error, "the checks of a server could not be stored");
             }
         }
         for observation in seen.observations {
@@ -75,7 +74,7 @@ impl Agent {
     pub(super) async fn follow_logged(&self, host: Option<&WindowsHost>, target: &Target, observation: Observation) {
         let check = observation.check;
         if let Err(error) = self.follow(host, target, observation).await {
-            tracing::error!(%check, host_id = %target.host_id, error = %chain(&error), "an observation could not be followed");
+            not_stored(&error, &format!("{check} of {} could not be followed", target.host_id));
         }
         self.owed.send_replace(());
     }
@@ -178,7 +177,7 @@ impl Agent {
         let host_id = host.address().to_owned();
         let open = match self.store.write(move |db| executions::open_on::<Plan>(db, &host_id)).await {
             Ok(open) => open,
-            Err(error) => return tracing::error!(error = %chain(&error), "open intents cannot be read"),
+            Err(error) => return not_stored(&error, "open intents cannot be read"),
         };
         for intent in open {
             let longest = intent::longest(host.catalogue(), &intent.plan.runbook_id);
@@ -190,7 +189,7 @@ impl Agent {
                 continue;
             }
             if let Err(error) = self.interrupted(host, intent, performed).await {
-                tracing::error!(error = %chain(&error), "an open intent could not be reconciled");
+                not_stored(&error, "an open intent could not be reconciled");
             }
         }
     }

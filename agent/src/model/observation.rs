@@ -22,6 +22,8 @@ pub enum CheckKind {
     Services,
     TimeSync,
     Disk,
+    /// The agent's own state; made by the daemon only.
+    AgentState,
 }
 
 impl CheckKind {
@@ -37,6 +39,7 @@ impl CheckKind {
             Self::Services => "services",
             Self::TimeSync => "time_sync",
             Self::Disk => "disk",
+            Self::AgentState => "agent_state",
         }
     }
 }

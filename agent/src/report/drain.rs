@@ -7,7 +7,7 @@
 use super::client::{CallError, Central};
 use crate::causes::chain;
 use crate::store::outbox::{self, Kind, Row};
-use crate::store::{Store, StoreError, evidence};
+use crate::store::{Store, StoreError, evidence, not_stored};
 use msp_contracts::api::{EscalationReply, EvidenceReply, EvidenceSubmission, ExecutionReply, IncidentReply};
 use msp_contracts::canonical::sha256_hex;
 use msp_contracts::dsse::Signed;
@@ -75,7 +75,7 @@ impl Drain {
                 Ok(Some(row)) => self.deliver(row).await,
                 Ok(None) => Next::Idle,
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                    not_stored(&error, "the outbox cannot be read");
                     Next::After(LOOK)
                 }
             };
@@ -134,7 +134,7 @@ impl Drain {
             Ok(()) => next,
             Err(error) => {
                 // Not noted, so it will be sent again: the server knows it by its id.
-                tracing::error!(error = %chain(&error), "the outbox cannot be written");
+                not_stored(&error, "the outbox cannot be written");
                 Next::After(LOOK)
             }
         }
