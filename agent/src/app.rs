@@ -108,6 +108,7 @@ impl Agent {
             store: self.store.clone(),
             server_keys: self.server_keys.clone(),
             added: self.owed.subscribe(),
+            clock: Arc::clone(&self.clock),
         };
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).deliver(drain, stop.clone()));
@@ -181,7 +182,7 @@ impl Agent {
                     tracing::warn!(error = %chain(&error), "check-in failed; work goes on with what is known");
                 }
             }
-            if !waited(self.poll(), &stop).await {
+            if !waited(self.clock.real(self.poll()), &stop).await {
                 return;
             }
         }
@@ -201,7 +202,7 @@ impl Agent {
                     Err(error) => tracing::error!(error = %format!("{error:#}"), "the new rules could not be loaded"),
                 }
             }
-            if !waited(self.poll(), &stop).await {
+            if !waited(self.clock.real(self.poll()), &stop).await {
                 return;
             }
         }
@@ -231,14 +232,14 @@ impl Agent {
                 });
             }
             while running.join_next().await.is_some() {}
-            if !waited(every, &stop).await {
+            if !waited(self.clock.real(every), &stop).await {
                 return;
             }
         }
     }
 
     async fn roll_up(self: Arc<Self>, stop: CancellationToken) {
-        while waited(until_next_hour(self.clock.as_ref()), &stop).await {
+        while waited(self.clock.real(until_next_hour(self.clock.as_ref())), &stop).await {
             let agent = Arc::clone(&self);
             let done = self.record(move |recorder| recorder.rolled_up(&agent.appliance)).await;
             if let Err(error) = done {

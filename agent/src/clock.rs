@@ -1,23 +1,59 @@
 //! Time, injected everywhere.
 //!
 //! The only reader of the system's time: everything else takes a [`Clock`], so that a test can jump it
-//! and a wrong clock has one place to be noticed.
+//! and a wrong clock has one place to be noticed. In debug builds the whole program can be put into a rehearsed
+//! time; a released one cannot, and says that it was asked to.
 
 use jiff::Timestamp;
+use msp_contracts::rehearsal::{RehearsedTime, VARIABLE};
+use std::time::Duration;
 
 /// Wall-clock time.
 pub trait Clock: Send + Sync {
     /// The wall clock, in UTC. May jump.
     fn now(&self) -> Timestamp;
+
+    /// How long a program must really wait until so much time of this clock has passed.
+    fn real(&self, span: Duration) -> Duration {
+        span
+    }
 }
 
 /// The machine's own clock.
 #[derive(Debug)]
-pub struct SystemClock;
+pub struct SystemClock {
+    rehearsed: Option<RehearsedTime>,
+}
+
+impl SystemClock {
+    /// The clock, by which a debug build may be told to rehearse.
+    pub fn start() -> Self {
+        let Ok(asked) = std::env::var(VARIABLE) else { return Self { rehearsed: None } };
+        if !cfg!(debug_assertions) {
+            tracing::error!("{VARIABLE} is set and ignored: this program was released, it follows the machine's clock");
+            return Self { rehearsed: None };
+        }
+        match asked.parse::<RehearsedTime>() {
+            Ok(course) => {
+                tracing::warn!(%course, "THIS IS A REHEARSAL: the clock does not show the true time");
+                Self { rehearsed: Some(course) }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the machine's clock is followed");
+                Self { rehearsed: None }
+            }
+        }
+    }
+}
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one reader of the system's time")]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        self.rehearsed.map_or(now, |course| course.at(now))
+    }
+
+    fn real(&self, span: Duration) -> Duration {
+        self.rehearsed.map_or(span, |course| course.real(span))
     }
 }

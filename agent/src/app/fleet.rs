@@ -72,7 +72,7 @@ pub async fn watch_servers(agent: Arc<Agent>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             changed = inventory.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(agent.poll()) => {}
+            () = tokio::time::sleep(agent.clock.real(agent.poll())) => {}
         }
     }
     for (_, one) in watched {

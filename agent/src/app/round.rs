@@ -46,7 +46,7 @@ impl Agent {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
+                () = tokio::time::sleep(self.clock.real(every)) => {}
             }
         }
     }

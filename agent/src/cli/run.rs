@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let stop = CancellationToken::new();
             let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
             let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-            let clock = Arc::new(SystemClock);
+            let clock = Arc::new(SystemClock::start());
             let machine = Arc::new(Machine::at(Path::new("/"), HOST_CHECK_LIMIT, clock.clone()));
             let appliance =
                 Target { host_id: config.host_id.clone(), name: machine.host_name(), platform: machine.platform() };

@@ -6,6 +6,7 @@
 
 use super::client::{CallError, Central};
 use crate::causes::chain;
+use crate::clock::Clock;
 use crate::store::outbox::{self, Kind, Row};
 use crate::store::{Store, StoreError, evidence, not_stored};
 use msp_contracts::api::{EscalationReply, EvidenceReply, EvidenceSubmission, ExecutionReply, IncidentReply};
@@ -14,6 +15,7 @@ use msp_contracts::dsse::Signed;
 use msp_contracts::evidence::Bundle;
 use msp_contracts::keys::VerifyingKey;
 use msp_contracts::signed::Receipt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,8 @@ pub struct Drain {
     pub server_keys: Vec<VerifyingKey>,
     /// Changes when something was added.
     pub added: watch::Receiver<()>,
+    /// By which pauses are counted.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// When to look for the next row.
@@ -83,11 +87,11 @@ impl Drain {
                 Next::AtOnce => {}
                 Next::After(pause) => tokio::select! {
                     () = stop.cancelled() => {}
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(self.clock.real(pause)) => {}
                 },
                 Next::Idle => tokio::select! {
                     () = stop.cancelled() => {}
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep(self.clock.real(LOOK)) => {}
                     Ok(()) = self.added.changed() => {}
                 },
             }
