@@ -18,6 +18,7 @@ pub mod ids;
 pub mod keys;
 pub mod order;
 pub mod outcome;
+pub mod rehearsal;
 pub mod schema;
 pub mod signed;
 

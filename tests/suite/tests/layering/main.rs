@@ -34,7 +34,8 @@ fn may_use(module: &str) -> Option<Vec<&'static str>> {
         "store" => vec!["causes", "clock", "model", "msp_contracts"],
         "redact" => vec!["model", "msp_contracts"],
         "model" => vec!["msp_contracts", "msp_rules"],
-        "causes" | "clock" => vec![],
+        "clock" => vec!["msp_contracts"],
+        "causes" => vec![],
         _ => return None,
     })
 }
