@@ -126,7 +126,7 @@ async fn what_disturbs_people_waits_for_the_window_which_is_named_and_the_rest_i
     assert_eq!((touched(&clinic, FIREWALL).await, bundles(&clinic, &one)), (0, 1));
     let checked = run(&["check-config", &clinic.config()]).unwrap();
     let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(checked.contains(&format!("{day} 02:00 UTC")) && checked.contains("120 heals an hour"), "{checked}");
+    assert!(checked.contains(&format!("{day} 02:00 UTC")) && checked.contains("1000 heals an hour"), "{checked}");
     // Without a window it is healed, because Central Command's word is fresh.
     restart(&mut clinic, "maintenance_window_enabled: false", "").await;
     ended(&mut clinic, FIREWALL, "fixed").await;
