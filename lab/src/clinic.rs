@@ -261,8 +261,8 @@ impl Clinic {
              client_cert_file: client.pem\nclient_key_file: client-key.pem\nca_cert_file: ca.pem\n\
              signing_key_file: signing.pem\nstate_dir: state\nrules_dir: rules\n\
              windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: {}\n\
-             # The same things drift here again and again, far more often than in a clinic.\n\
-             heals_per_host_per_hour: 120\nheals_per_site_per_hour: 240\nflap_limit: 200\n{}",
+             # The same things drift here again and again, far more often than in a clinic, and the agent is killed.\n\
+             heals_per_host_per_hour: 1000\nheals_per_site_per_hour: 10000\nflap_limit: 1000\nbreaker_failures: 100\n{}",
             public_key.trim(),
             self.poll_interval,
             self.settings,
