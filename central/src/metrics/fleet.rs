@@ -38,10 +38,10 @@ pub(super) fn registry(figures: &Figures, now: Timestamp) -> Registry {
     let orders = Family::<ByState, Gauge>::default();
     for site in &figures.sites {
         for severity in SEVERITIES {
-            incidents.get_or_create(&BySeverity { site: site.clone(), severity: severity.to_owned() });
+            incidents.get_or_create(&BySeverity { site: site.clone(), severity: severity.to_owned() }).set(0);
         }
         for state in OrderState::ALL {
-            orders.get_or_create(&ByState { site: site.clone(), state: state.to_string() });
+            orders.get_or_create(&ByState { site: site.clone(), state: state.to_string() }).set(0);
         }
     }
     for row in &figures.open_incidents {
