@@ -6,6 +6,7 @@
 use crate::api::{self, Context};
 use crate::directory::Directory;
 use crate::listen::{self, Door, Limits};
+use crate::metrics::{self, Metrics};
 use crate::people;
 use crate::pki;
 use crate::signing::Signer;
@@ -35,6 +36,14 @@ pub(crate) enum ListenError {
         /// The address that was asked for.
         address: SocketAddr,
     },
+    /// The metrics would be open to the network.
+    #[error(
+        "the metrics have no login, so they listen on loopback only, and {address} is not (use --metrics 127.0.0.1:9464 and let a collector or a proxy on this machine pass them on)"
+    )]
+    MetricsNotLoopback {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
     /// The system refused.
     #[error("cannot listen on {address} (is the port taken? port 0 takes a free one)")]
     Bind {
@@ -50,6 +59,7 @@ pub(crate) enum ListenError {
 pub(crate) struct Options {
     pub(crate) agents: SocketAddr,
     pub(crate) people: SocketAddr,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) exit_with_stdin: bool,
     pub(crate) limits: Limits,
     pub(crate) request_timeout: Duration,
@@ -60,6 +70,8 @@ struct Ready {
     ready: bool,
     agents: SocketAddr,
     people: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
@@ -74,6 +86,9 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     if !options.people.ip().is_loopback() {
         return Err(ListenError::NotLoopback { address: options.people }.into());
     }
+    if let Some(address) = options.metrics.filter(|address| !address.ip().is_loopback()) {
+        return Err(ListenError::MetricsNotLoopback { address }.into());
+    }
     directory.require()?;
     let _lock = directory.lock()?;
     let tls = TlsAcceptor::from(Arc::new(pki::server_config(directory)?));
@@ -81,19 +96,36 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
     let (people_listener, people) = bind(options.people).await?;
+    let metrics_bound = match options.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
 
-    let context = Arc::new(Context { store: store.clone(), signer, request_timeout: options.request_timeout });
+    let metrics = Arc::new(Metrics::new(&store));
+    let context = Arc::new(Context {
+        store: store.clone(),
+        signer,
+        request_timeout: options.request_timeout,
+        metrics: Arc::clone(&metrics),
+    });
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
-        listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop);
-    let ready = serde_json::to_string(&Ready { ready: true, agents, people })?;
+        listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop.clone());
+    let ready = Ready { ready: true, agents, people, metrics: metrics_bound.as_ref().map(|(_, address)| *address) };
+    let metrics_served = async {
+        if let Some((listener, _)) = metrics_bound {
+            let router = metrics::router(store.clone(), metrics);
+            listen::serve(listener, Door::People, router, options.limits, stop).await;
+        }
+    };
+    let ready = serde_json::to_string(&ready)?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
 
-    tokio::join!(agents_served, people_served);
+    tokio::join!(agents_served, people_served, metrics_served);
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
         tracing::warn!("the database was still busy at the end; what was answered is stored");
     }

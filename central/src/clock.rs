@@ -24,3 +24,9 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn after(start: Timestamp, span: SignedDuration) -> Timestamp {
     start.saturating_add(span).unwrap_or(Timestamp::MAX)
 }
+
+/// Where a span begins that is measured, not told: it never runs backwards.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn instant() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Where people look, over HTTP: loopback only
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8444")]
     people: SocketAddr,
+    /// Where monitoring reads GET /metrics, over HTTP: loopback only; nowhere unless given
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
     /// Stop when standard input ends: for a parent that must not leave servers behind
     #[arg(long)]
     exit_with_stdin: bool,
@@ -50,6 +53,7 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
     let options = Options {
         agents: arguments.listen,
         people: arguments.people,
+        metrics: arguments.metrics,
         exit_with_stdin: arguments.exit_with_stdin,
         limits: Limits {
             connections: usize::from(arguments.max_connections),
