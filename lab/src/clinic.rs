@@ -5,7 +5,7 @@ use crate::drift::Server;
 use crate::process::{Process, succeed};
 use anyhow::Context;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -106,7 +106,8 @@ impl Clinic {
     pub async fn open(&mut self, progress: Progress) -> anyhow::Result<()> {
         progress.say("Central Command: authority, certificates, database");
         self.found().await?;
-        progress.say("two simulated Windows servers: FS01 (member), DC01 (domain controller)");
+        progress
+            .say("two simulated Windows servers: FS01 (member, WinRM over HTTPS), DC01 (domain controller, over HTTP)");
         self.start_servers().await?;
         self.start_central().await?;
         let address = self.address.clone().context("Central Command is not running")?;
@@ -138,20 +139,28 @@ impl Clinic {
     pub async fn start_servers(&mut self) -> anyhow::Result<()> {
         let member = Server::start(self.path(), "FS01", "member", "127.0.0.11", ACCOUNT).await?;
         let controller = Server::start(self.path(), "DC01", "dc", "127.0.0.12", ACCOUNT).await?;
-        self.write_inventory(&[&member, &controller]).await?;
+        self.write_inventory(&member, &controller).await?;
         let authorities = [&member, &controller].map(|server| std::fs::read_to_string(&server.authority));
         let authorities: String =
             authorities.into_iter().collect::<Result<_, _>>().context("the servers' authorities")?;
         std::fs::write(self.path().join("agent/windows-ca.pem"), authorities).context("the servers' authorities")?;
         for server in [&member, &controller] {
-            let file = self.path().join(format!("agent/windows/{}.yaml", server.hostname));
-            let logon = json!({ "username": ACCOUNT, "password": server.password });
-            std::fs::write(&file, logon.to_string()).context("writing credentials")?;
-            std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")?;
+            self.write_credentials(&server.hostname, ACCOUNT, &server.password)?;
         }
         self.member = Some(member);
         self.controller = Some(controller);
         Ok(())
+    }
+
+    /// Gives the agent the credentials of a Windows server.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_credentials(&self, hostname: &str, user: &str, password: &str) -> anyhow::Result<()> {
+        let file = self.path().join(format!("agent/windows/{hostname}.yaml"));
+        let logon = json!({ "username": user, "password": password });
+        std::fs::write(&file, logon.to_string()).context("writing credentials")?;
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")
     }
 
     /// Starts the agent.
@@ -179,13 +188,25 @@ impl Clinic {
         }
     }
 
-    async fn write_inventory(&self, servers: &[&Server]) -> anyhow::Result<()> {
-        let entries: Vec<_> = servers
-            .iter()
-            .map(|one| json!({ "hostname": one.hostname, "ip_address": one.winrm.ip(), "port": one.winrm.port() }))
-            .collect();
+    /// Both log on with NTLM: to the member inside TLS, to the controller over plain HTTP with every message sealed.
+    async fn write_inventory(&self, member: &Server, controller: &Server) -> anyhow::Result<()> {
+        self.set_targets(&json!([
+            { "hostname": member.hostname, "ip_address": member.winrm.ip(), "port": member.winrm.port() },
+            {
+                "hostname": controller.hostname, "ip_address": controller.winrm_http.ip(),
+                "port": controller.winrm_http.port(), "transport": "http",
+            },
+        ]))
+        .await
+    }
+
+    /// Gives Central Command this list of the site's Windows servers, in the form of `targets set`.
+    ///
+    /// # Errors
+    /// When Central Command refuses it.
+    pub async fn set_targets(&self, entries: &Value) -> anyhow::Result<()> {
         let file = self.file("targets.json");
-        std::fs::write(&file, json!(entries).to_string()).context("writing the inventory")?;
+        std::fs::write(&file, entries.to_string()).context("writing the inventory")?;
         succeed("msp-central", &["targets", "set", "--dir", &self.central_dir(), "--site", SITE, &file]).await?;
         Ok(())
     }

@@ -50,6 +50,8 @@ pub struct Server {
     pub hostname: String,
     /// Where it takes WinRM over HTTPS.
     pub winrm: SocketAddr,
+    /// Where it takes WinRM over plain HTTP, sealed.
+    pub winrm_http: SocketAddr,
     drift: SocketAddr,
     /// The password of its WinRM account.
     pub password: String,
@@ -61,6 +63,7 @@ pub struct Server {
 #[derive(Deserialize)]
 struct Ready {
     winrm: SocketAddr,
+    winrm_http: SocketAddr,
     drift: SocketAddr,
 }
 
@@ -90,6 +93,8 @@ impl Server {
             profile,
             "--listen",
             &any,
+            "--http",
+            &any,
             "--drift",
             &any,
             "--hostname",
@@ -111,6 +116,7 @@ impl Server {
             process,
             hostname: hostname.to_owned(),
             winrm: ready.winrm,
+            winrm_http: ready.winrm_http,
             drift: ready.drift,
             password,
             authority: place.join("ca.pem"),
