@@ -13,6 +13,7 @@ pub mod canonical;
 pub mod dsse;
 pub mod evidence;
 pub mod finding;
+pub mod fingerprint;
 pub mod hipaa;
 pub mod ids;
 pub mod keys;

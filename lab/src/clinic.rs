@@ -6,7 +6,7 @@ use crate::process::{Process, succeed};
 use anyhow::Context;
 use msp_contracts::rehearsal::RehearsedTime;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -151,7 +151,8 @@ impl Clinic {
     pub async fn open(&mut self, progress: Progress) -> anyhow::Result<()> {
         progress.say("Central Command: authority, certificates, database");
         self.found().await?;
-        progress.say("two simulated Windows servers: FS01 (member), DC01 (domain controller)");
+        progress
+            .say("two simulated Windows servers: FS01 (member, WinRM over HTTPS), DC01 (domain controller, over HTTP)");
         self.start_servers().await?;
         self.start_central().await?;
         let address = self.address.clone().context("Central Command is not running")?;
@@ -194,15 +195,23 @@ impl Clinic {
         let authorities: String = authorities.collect::<Result<_, _>>().context("the servers' authorities")?;
         std::fs::write(self.path().join("agent/windows-ca.pem"), authorities).context("the servers' authorities")?;
         for server in servers {
-            let file = self.path().join(format!("agent/windows/{}.yaml", server.hostname));
-            let logon = json!({ "username": ACCOUNT, "password": server.password });
-            std::fs::write(&file, logon.to_string()).context("writing credentials")?;
-            std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")?;
+            self.write_credentials(&server.hostname, ACCOUNT, &server.password)?;
         }
         self.member = Some(member);
         self.controller = Some(controller);
         self.more = more;
         Ok(())
+    }
+
+    /// Gives the agent the credentials of a Windows server.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_credentials(&self, hostname: &str, user: &str, password: &str) -> anyhow::Result<()> {
+        let file = self.path().join(format!("agent/windows/{hostname}.yaml"));
+        let logon = json!({ "username": user, "password": password });
+        std::fs::write(&file, logon.to_string()).context("writing credentials")?;
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")
     }
 
     /// Starts the agent.
@@ -237,13 +246,27 @@ impl Clinic {
         }
     }
 
+    /// All log on with NTLM: to the member inside TLS, to the controllers over plain HTTP with every message sealed.
     async fn write_inventory(&self, servers: &[&Server]) -> anyhow::Result<()> {
-        let entries: Vec<_> = servers
-            .iter()
-            .map(|one| json!({ "hostname": one.hostname, "ip_address": one.winrm.ip(), "port": one.winrm.port() }))
-            .collect();
+        let entry = |server: &&Server| {
+            let (hostname, sealed) = (&server.hostname, server.winrm_http);
+            if server.profile == "dc" {
+                return json!({
+                    "hostname": hostname, "ip_address": sealed.ip(), "port": sealed.port(), "transport": "http"
+                });
+            }
+            json!({ "hostname": hostname, "ip_address": server.winrm.ip(), "port": server.winrm.port() })
+        };
+        self.set_targets(&servers.iter().map(entry).collect()).await
+    }
+
+    /// Gives Central Command this list of the site's Windows servers, in the form of `targets set`.
+    ///
+    /// # Errors
+    /// When Central Command refuses it.
+    pub async fn set_targets(&self, entries: &Value) -> anyhow::Result<()> {
         let file = self.file("targets.json");
-        std::fs::write(&file, json!(entries).to_string()).context("writing the inventory")?;
+        std::fs::write(&file, entries.to_string()).context("writing the inventory")?;
         succeed("msp-central", &["targets", "set", "--dir", &self.central_dir(), "--site", SITE, &file]).await?;
         Ok(())
     }

@@ -1,22 +1,27 @@
 //! A Windows server over WinRM: runs one phase of a runbook and reads the one JSON line it prints.
 //!
-//! HTTPS with the server's certificate checked, Basic inside it. The script is the runbook's own; its
-//! parameters travel as base64 of JSON, so that no value can become code. Phases that only look are tried
-//! again once when the connection fails; a phase that changes something never is.
+//! How the server is reached is [`client`]'s business. The script is the runbook's own; its parameters travel as
+//! base64 of JSON, so that no value can become code. Phases that only look are tried again once when the
+//! connection fails; a phase that changes something never is.
 
-use crate::adapters::inventory::Server;
+mod client;
+
+use crate::adapters::certificate;
+use crate::adapters::inventory::{Access, Server};
 use crate::clock::Clock;
 use crate::config::credentials::Credentials;
 use crate::model::{Phase, PhaseReport};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
+use msp_contracts::fingerprint::Fingerprint;
 use msp_rules::Catalogue;
 use serde_json::{Map, Value};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use winrm_rs::{AuthMethod, WinrmClient, WinrmConfig, WinrmCredentials, WinrmError};
+use winrm_rs::{WinrmClient, WinrmError};
 
 /// Longer than any command line that WinRM's cmd.exe takes (8,191 characters), with room for its head.
 const LONGEST_SCRIPT: usize = 3_025;
@@ -40,6 +45,11 @@ pub enum PhaseError {
         #[source]
         source: Box<WinrmError>,
     },
+    #[error(
+        "{host}: the server's certificate is not the pinned one: found {found}, pinned {pinned}. Nothing was sent. If \
+         the certificate was renewed, correct certificate_sha256 at Central Command"
+    )]
+    OtherCertificate { host: String, found: Fingerprint, pinned: Fingerprint },
     #[error("{host}: the server refused the credentials; they are not tried again now")]
     LoggedOut { host: String },
     #[error("{host}: {phase} of {runbook} did not finish")]
@@ -68,6 +78,8 @@ pub struct Ran {
 pub struct WindowsHost {
     client: WinrmClient,
     host: String,
+    address: SocketAddr,
+    pinned: Option<Fingerprint>,
     /// The host as a URL writes it.
     endpoint: String,
     catalogue: Arc<Catalogue>,
@@ -96,24 +108,14 @@ impl WindowsHost {
     ) -> Result<Self, PhaseError> {
         let host = server.address.to_string();
         let endpoint = if server.address.is_ipv6() { format!("[{host}]") } else { host.clone() };
-        let config = WinrmConfig {
-            port: Some(server.port),
-            auth_method: AuthMethod::Basic,
-            connect_timeout_secs: 10,
-            operation_timeout_secs: 30,
-            max_output_bytes: Some(1024 * 1024),
-            ..WinrmConfig::https()
+        let client = client::client(server, credentials, ca_cert_file)
+            .map_err(|source| PhaseError::Setup { host: host.clone(), source: Box::new(source) })?;
+        let address = SocketAddr::new(server.address, server.port);
+        let pinned = match &server.access {
+            Access::Https { pinned, .. } => pinned.clone(),
+            Access::SealedHttp => None,
         };
-        let password = secrecy::ExposeSecret::expose_secret(&credentials.password);
-        let logon = WinrmCredentials::new(credentials.username.as_str(), password, "");
-        let builder = WinrmClient::builder(config).credentials(logon);
-        let builder = match ca_cert_file {
-            Some(file) => builder.platform_roots(false).add_root_certificates_pem(file),
-            None => builder.platform_roots(true),
-        };
-        let client =
-            builder.build().map_err(|source| PhaseError::Setup { host: host.clone(), source: Box::new(source) })?;
-        Ok(Self { client, host, endpoint, catalogue, clock, logon: Logon::default() })
+        Ok(Self { client, host, address, pinned, endpoint, catalogue, clock, logon: Logon::default() })
     }
 
     /// The server's IP address, which is its host id.
@@ -156,17 +158,28 @@ impl WindowsHost {
         match &output {
             Ok(_) => self.logon.accepted.store(true, Ordering::Relaxed),
             // A pooled connection draws a spurious 401 now and then: one is forgiven after a logon that succeeded.
-            Err(WinrmError::AuthFailed(_)) if self.logon.accepted.swap(false, Ordering::Relaxed) => {}
-            Err(WinrmError::AuthFailed(_)) => self.logon.refused.store(true, Ordering::Relaxed),
+            Err(error) if is_refusal(error) && self.logon.accepted.swap(false, Ordering::Relaxed) => {}
+            Err(error) if is_refusal(error) => self.logon.refused.store(true, Ordering::Relaxed),
             Err(_) => {}
         }
-        let output = output.map_err(|source| PhaseError::Transport {
-            host: self.host.clone(),
-            runbook: runbook_id.to_owned(),
-            phase: phase.as_str(),
-            source: Box::new(source),
-        })?;
+        let output = match output {
+            Ok(output) => output,
+            Err(source) => return Err(self.failed(runbook_id, phase, source).await),
+        };
         self.read(runbook_id, phase, &output.stdout, &output.stderr, output.exit_code)
+    }
+
+    /// Why a phase did not finish: where a certificate is pinned, perhaps because there is another.
+    async fn failed(&self, runbook_id: &str, phase: Phase, source: WinrmError) -> PhaseError {
+        let host = self.host.clone();
+        if let (Some(pinned), WinrmError::Http(error)) = (&self.pinned, &source)
+            && error.is_connect()
+            && let Some(found) = certificate::presented(self.address).await
+            && found != *pinned
+        {
+            return PhaseError::OtherCertificate { host, found, pinned: pinned.clone() };
+        }
+        PhaseError::Transport { host, runbook: runbook_id.to_owned(), phase: phase.as_str(), source: Box::new(source) }
     }
 
     fn script(
@@ -234,4 +247,10 @@ impl WindowsHost {
         }
         Ok(report)
     }
+}
+
+/// Whether the server said that the credentials are wrong: 401 to a whole logon. The client calls other refusals (a 500,
+/// a handshake that is none) by the same name; trying those again locks no account.
+fn is_refusal(error: &WinrmError) -> bool {
+    matches!(error, WinrmError::AuthFailed(said) if said.starts_with("HTTP 401"))
 }

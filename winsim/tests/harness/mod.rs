@@ -35,6 +35,7 @@ impl Sim {
             profile,
             hostname: "SIM01".to_owned(),
             listen: format!("{HOST}:0").parse().unwrap(),
+            http: Some(format!("{HOST}:0").parse().unwrap()),
             drift: format!("{HOST}:0").parse().unwrap(),
             account: Account { user: USER.to_owned(), password: PASSWORD.to_owned() },
             identity,
