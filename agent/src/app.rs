@@ -12,6 +12,7 @@ pub mod policy;
 pub mod round;
 pub mod status;
 mod supervisor;
+mod textfile;
 pub mod vigil;
 
 use crate::causes::chain;

@@ -1,6 +1,6 @@
 //! The agent as a service: what it tells its manager, how it stops, that it listens on nothing, and that one dead or
 //! slow part holds up no other.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use msp_contracts::api::WindowsTarget;
 use msp_lab::Progress;
@@ -11,7 +11,7 @@ use msp_suite::agent::{PATIENCE, healed, json, run, wait};
 use msp_suite::central::Puppet;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,6 +139,8 @@ async fn the_status_says_how_the_agent_stands_and_the_exit_code_whether_it_is_we
     clinic.found().await.unwrap();
     let mut puppet = Puppet::start(&clinic, vec![]).await.unwrap();
     clinic.write_config(puppet.address()).unwrap();
+    let config = std::fs::read_to_string(clinic.config()).unwrap() + "metrics_textfile: agent.prom\n";
+    std::fs::write(clinic.config(), config).unwrap();
     let ask = |clinic: &Clinic| json(&["status", "--json", "--config", &clinic.config()]).unwrap();
     let never = run(&["status", "--config", &clinic.config()]).unwrap();
     assert_eq!(never.status.code(), Some(2), "{}", String::from_utf8_lossy(&never.stderr));
@@ -177,6 +179,18 @@ async fn the_status_says_how_the_agent_stands_and_the_exit_code_whether_it_is_we
     for said in ["runs (pid", "last contact", "0 reports wait", "kill switch     off"] {
         assert!(text.contains(said), "{said} is not in\n{text}");
     }
+    // The same for a collector: exactly the metrics that are documented.
+    let numbers = std::fs::read_to_string(clinic.path().join("agent/agent.prom")).unwrap();
+    let scrape = prometheus_parse::Scrape::parse(numbers.lines().map(|line| Ok(line.to_owned()))).unwrap();
+    let written: BTreeSet<_> = scrape.samples.iter().map(|sample| sample.metric.clone()).collect();
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+    let documented = document.lines().filter_map(|line| line.strip_prefix("| `msp_agent_")?.split('`').next());
+    let documented: BTreeSet<_> = documented.map(|name| format!("msp_agent_{name}")).collect();
+    // What is counted by kind is there once something was counted.
+    let missing: Vec<_> = documented.difference(&written).filter(|name| *name != "msp_agent_plans").collect();
+    assert!(missing.is_empty() && written.is_subset(&documented), "{missing:?} are missing; written: {written:?}");
+    let value = |name: &str| scrape.samples.iter().find(|sample| sample.metric == name).unwrap().value.clone();
+    assert_eq!(value("msp_agent_central_reached"), prometheus_parse::Value::Gauge(1.0));
     clinic.close().await;
 }
 
