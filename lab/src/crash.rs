@@ -92,6 +92,8 @@ struct Part {
     host_id: String,
     drift: Drift,
     times: usize,
+    /// A cooldown keeps the agent from it until the next jump.
+    rests: bool,
 }
 
 /// A seed that nobody chose.
@@ -156,7 +158,7 @@ impl<'a> Crashes<'a> {
             let services = SERVICES.into_iter().filter(|name| !(member && DIRECTORY.contains(name)));
             let drifts = services.map(Drift::ServiceStopped).chain([Drift::FirewallProfileOff("Public")]);
             let host_id = one.winrm.ip().to_string();
-            parts.extend(drifts.map(|drift| Part { server, host_id: host_id.clone(), drift, times: 0 }));
+            parts.extend(drifts.map(|drift| Part { server, host_id: host_id.clone(), drift, times: 0, rests: false }));
         }
         Self {
             clinic,
@@ -178,7 +180,7 @@ impl<'a> Crashes<'a> {
         self.warm_up().await?;
         let mut left = self.asked.rounds;
         while left > 0 {
-            let mut order: Vec<usize> = (0..self.parts.len()).collect();
+            let mut order: Vec<usize> = (0..self.parts.len()).filter(|part| !self.parts[*part].rests).collect();
             self.random.shuffle(&mut order);
             for part in order.into_iter().take(left as usize) {
                 self.round(part).await?;
@@ -225,6 +227,7 @@ impl<'a> Crashes<'a> {
         let server = servers(self.clinic).into_iter().nth(part.server).context("the server is not running")?;
         server.inject(part.drift).await?;
         part.times += 1;
+        part.rests = true;
         Ok(())
     }
 
@@ -302,6 +305,7 @@ impl<'a> Crashes<'a> {
         self.clinic.kill_agent().await;
         self.clinic.kill_central().await;
         self.ahead += JUMP;
+        self.parts.iter_mut().for_each(|part| part.rests = false);
         let real = real_now();
         self.clinic.rehearse(RehearsedTime { real, rehearsed: real.saturating_add(self.ahead)?, rate: 1.0 });
         self.clinic.start_central().await?;
@@ -320,7 +324,16 @@ impl<'a> Crashes<'a> {
 
     /// Everything has come out right.
     async fn check(&mut self) -> anyhow::Result<()> {
-        let known = watch::incidents(self.clinic).await?;
+        // It stands still while it is looked at; what it did last may be owed still.
+        let known = loop {
+            self.clinic.kill_agent().await;
+            let known = watch::incidents(self.clinic).await?;
+            if known.outbox.pending == 0 {
+                break known;
+            }
+            self.clinic.start_agent()?;
+            self.settled().await?;
+        };
         for (number, server) in servers(self.clinic).into_iter().enumerate() {
             let ledger = server.ledger().await?;
             for part in self.parts.iter().filter(|part| part.server == number) {
