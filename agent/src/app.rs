@@ -13,9 +13,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::guard;
 use crate::prove::chain::Signer;
+use crate::report::checkin::{self, CheckinError};
 use crate::report::client::Central;
 use crate::report::drain::Drain;
-use crate::report::{checkin, sync};
+use crate::report::sync::{self, SyncError};
 use crate::sense::host::{self, Machine};
 use crate::store::{Store, facts, not_stored};
 use anyhow::Context;
@@ -177,6 +178,7 @@ impl Agent {
                         self.inventory.send_replace(targets);
                     }
                 }
+                Err(CheckinError::Store(error)) => not_stored(&error, "what the check-in brought is not stored"),
                 Err(error) => {
                     reached = false;
                     tracing::warn!(error = %chain(&error), "check-in failed; work goes on with what is known");
@@ -194,6 +196,7 @@ impl Agent {
         loop {
             match sync::sync(&central, &self.config, &self.server_keys, &self.store, self.clock.as_ref()).await {
                 Ok(changed) => stale |= changed,
+                Err(SyncError::Store(error)) => not_stored(&error, "the synced rules are not stored"),
                 Err(error) => tracing::warn!(error = %chain(&error), "rule sync failed; the rules stay as they are"),
             }
             if stale {

@@ -13,7 +13,11 @@ use std::path::PathBuf;
 /// What was set aside in the agent's folder.
 fn aside(clinic: &Clinic) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(clinic.path().join("agent/state")).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<_> = entries.filter(|path| path.display().to_string().contains("agent.db.damaged-")).collect();
+    let database = |path: &PathBuf| {
+        let name = path.display().to_string();
+        name.contains("agent.db.damaged-") && !name.ends_with("-wal") && !name.ends_with("-shm")
+    };
+    let mut found: Vec<_> = entries.filter(database).collect();
     found.sort();
     found
 }
@@ -27,17 +31,20 @@ async fn a_damaged_state_is_set_aside_a_person_is_told_and_work_goes_on_with_a_n
     clinic.stop_agent().await;
     let (_, before) = json(&["evidence", "verify", "--json", "--config", &clinic.config()]).unwrap();
 
-    // The pages behind the schema are overwritten, as a dying disk does it.
+    // The first page of the evidence is overwritten, as a dying disk does it.
     let state = clinic.path().join("agent/state/agent.db");
-    let whole = std::fs::read(&state).unwrap();
-    let mut damaged = whole.clone();
-    let from = damaged.len() / 2;
-    damaged[from..from + 12_000].fill(0xa5);
+    let db = rusqlite::Connection::open(&state).unwrap();
+    let page =
+        db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'evidence'", [], |row| row.get::<_, u32>(0));
+    let page = usize::try_from(page.unwrap()).unwrap();
+    drop(db);
+    let mut damaged = std::fs::read(&state).unwrap();
+    damaged[(page - 1) * 4096..page * 4096].fill(0xa5);
     std::fs::write(&state, &damaged).unwrap();
-    // The command line only reads: it refuses, in words, or names what does not hold.
+    // The command line only reads: it refuses, in words.
     let listed = run(&["evidence", "list", "--config", &clinic.config()]).unwrap();
+    assert_eq!(listed.status.code(), Some(2), "{}", String::from_utf8_lossy(&listed.stdout));
     assert_eq!(std::fs::read(&state).unwrap(), damaged);
-    assert_ne!(listed.status.code(), Some(0));
 
     clinic.start_agent().unwrap();
     let config = clinic.config();
