@@ -37,7 +37,7 @@ const DIRECTORY: [&str; 3] = ["DNS", "NTDS", "Kdc"];
 const JUMP: SignedDuration = SignedDuration::from_mins(11);
 /// Central Command is killed in one of so many rounds.
 const CENTRAL_DIES: u64 = 7;
-/// How long everything may take to come out right.
+/// How long nothing may move.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(40);
 /// How closely the agent's log is followed.
@@ -92,6 +92,8 @@ struct Part {
     host_id: String,
     drift: Drift,
     times: usize,
+    /// A cooldown keeps the agent from it until the next jump.
+    rests: bool,
 }
 
 /// A seed that nobody chose.
@@ -156,7 +158,7 @@ impl<'a> Crashes<'a> {
             let services = SERVICES.into_iter().filter(|name| !(member && DIRECTORY.contains(name)));
             let drifts = services.map(Drift::ServiceStopped).chain([Drift::FirewallProfileOff("Public")]);
             let host_id = one.winrm.ip().to_string();
-            parts.extend(drifts.map(|drift| Part { server, host_id: host_id.clone(), drift, times: 0 }));
+            parts.extend(drifts.map(|drift| Part { server, host_id: host_id.clone(), drift, times: 0, rests: false }));
         }
         Self {
             clinic,
@@ -178,7 +180,7 @@ impl<'a> Crashes<'a> {
         self.warm_up().await?;
         let mut left = self.asked.rounds;
         while left > 0 {
-            let mut order: Vec<usize> = (0..self.parts.len()).collect();
+            let mut order: Vec<usize> = (0..self.parts.len()).filter(|part| !self.parts[*part].rests).collect();
             self.random.shuffle(&mut order);
             for part in order.into_iter().take(left as usize) {
                 self.round(part).await?;
@@ -187,7 +189,6 @@ impl<'a> Crashes<'a> {
             self.clinic.start_agent()?;
             self.settled().await?;
             self.jump().await?;
-            self.settled().await?;
             self.check().await?;
             self.progress.say(&format!("{left} rounds to go; killed so far: {:?}", self.met));
         }
@@ -225,6 +226,7 @@ impl<'a> Crashes<'a> {
         let server = servers(self.clinic).into_iter().nth(part.server).context("the server is not running")?;
         server.inject(part.drift).await?;
         part.times += 1;
+        part.rests = true;
         Ok(())
     }
 
@@ -271,27 +273,37 @@ impl<'a> Crashes<'a> {
 
     /// Waits until the agent has dealt with everything that it may deal with now, and everything has arrived.
     async fn settled(&mut self) -> anyhow::Result<()> {
-        let began = now();
+        self.all_have_come(Moment::InHeal).await
+    }
+
+    /// Waits until the agent has come so far with every drift, and everything has arrived. Patience ends when nothing
+    /// has moved for long: how fast things move is the machine's affair.
+    async fn all_have_come(&mut self, least: Moment) -> anyhow::Result<()> {
+        let (mut moved, mut before) = (now(), None);
         loop {
             // At its first start the agent has no state that could be asked.
-            let Ok(known) = watch::incidents(self.clinic).await else {
-                ensure!(began.elapsed() < PATIENCE, "the agent cannot be asked");
-                tokio::time::sleep(LOOK).await;
-                continue;
+            let known = watch::incidents(self.clinic).await.ok();
+            let late: Vec<_> = match &known {
+                Some(known) => self.parts.iter().filter(|part| part.times > 0 && part.moment(known) < least).collect(),
+                None => self.parts.iter().collect(),
             };
-            let unsettled =
-                self.parts.iter().filter(|part| part.times > 0).find(|part| part.moment(&known) < Moment::InHeal);
-            let looked_at = known.incidents.iter().any(|one| one.state == "escalated");
-            if unsettled.is_none() && known.outbox.pending == 0 && looked_at {
-                ensure!(known.outbox.rejected == 0, "Central Command refused {} reports", known.outbox.rejected);
+            let outbox = known.as_ref().map(|known| (known.outbox.pending, known.outbox.rejected));
+            let looked_at = known.iter().flat_map(|known| &known.incidents).any(|one| one.state == "escalated");
+            if late.is_empty() && looked_at && outbox.is_some_and(|(pending, _)| pending == 0) {
+                ensure!(outbox == Some((0, 0)), "Central Command refused reports: {outbox:?}");
                 return Ok(());
+            }
+            let now_at = Some((late.len(), outbox));
+            if before != now_at {
+                (moved, before) = (now(), now_at);
+            }
+            if moved.elapsed() > PATIENCE {
+                let late: Vec<_> =
+                    late.iter().map(|part| format!("{} on {}", part.drift.words(), part.host_id)).collect();
+                bail!("nothing has moved for {PATIENCE:?}: late are {late:?}, owed (and refused) are {outbox:?}");
             }
             if let Some(dead) = self.clinic.dead() {
                 bail!(dead);
-            }
-            if began.elapsed() > PATIENCE {
-                let what = unsettled.map(|part| format!("{} on {}", part.drift.words(), part.host_id));
-                bail!("after {PATIENCE:?} it is not settled: {what:?}, {:?} owed", known.outbox);
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -302,25 +314,26 @@ impl<'a> Crashes<'a> {
         self.clinic.kill_agent().await;
         self.clinic.kill_central().await;
         self.ahead += JUMP;
+        self.parts.iter_mut().for_each(|part| part.rests = false);
         let real = real_now();
         self.clinic.rehearse(RehearsedTime { real, rehearsed: real.saturating_add(self.ahead)?, rate: 1.0 });
         self.clinic.start_central().await?;
         self.clinic.start_agent()?;
-        // Until the open intents have been looked at.
-        let began = now();
-        while began.elapsed() < PATIENCE {
-            let known = watch::incidents(self.clinic).await?;
-            if !self.parts.iter().any(|part| part.times > 0 && part.moment(&known) < Moment::Owed) {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
+        self.all_have_come(Moment::Owed).await
     }
 
     /// Everything has come out right.
     async fn check(&mut self) -> anyhow::Result<()> {
-        let known = watch::incidents(self.clinic).await?;
+        // It stands still while it is looked at; what it did last may be owed still.
+        let known = loop {
+            self.clinic.kill_agent().await;
+            let known = watch::incidents(self.clinic).await?;
+            if known.outbox.pending == 0 {
+                break known;
+            }
+            self.clinic.start_agent()?;
+            self.settled().await?;
+        };
         for (number, server) in servers(self.clinic).into_iter().enumerate() {
             let ledger = server.ledger().await?;
             for part in self.parts.iter().filter(|part| part.server == number) {

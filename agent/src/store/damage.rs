@@ -99,10 +99,13 @@ pub fn aside(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mark = format!("{FILE}{MARK}");
     let mut found = Vec::new();
     for entry in std::fs::read_dir(state_dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let database = BESIDE.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        if name.starts_with(&mark) {
-            found.push(state_dir.join(database));
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let log = name.strip_suffix("-wal");
+        // An empty log says nothing, and its index nothing that the log does not say.
+        let worthless = name.ends_with("-shm") || (log.is_some() && entry.metadata()?.len() == 0);
+        if name.starts_with(&mark) && !worthless {
+            found.push(state_dir.join(log.unwrap_or(&name)));
         }
     }
     found.sort();

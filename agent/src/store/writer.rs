@@ -17,6 +17,9 @@ use tokio::sync::{oneshot, watch};
 
 /// The most writes that share one transaction: bounds how long the first of them waits.
 const MOST_IN_A_GROUP: usize = 64;
+/// After so many pages SQLite writes the log into the database: its own choice, and the one for a full disk.
+const LOG: u32 = 1000;
+const SHORT_LOG: u32 = 16;
 
 /// A write on its way to the disk.
 trait Write: Send {
@@ -153,10 +156,15 @@ fn full(folder: &Path) -> StoreError {
 }
 
 fn in_savepoint<T>(db: &Connection, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-    db.execute_batch("SAVEPOINT one_write").doing("beginning a write")?;
+    // Prepared once: these two are run for every write.
+    let run = |sql: &str| db.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop);
+    run("SAVEPOINT one_write").doing("beginning a write")?;
     let result = work(db);
-    let end = if result.is_ok() { "RELEASE one_write" } else { "ROLLBACK TO one_write; RELEASE one_write" };
-    match (db.execute_batch(end).doing("ending a write"), result) {
+    let ended = match &result {
+        Ok(_) => run("RELEASE one_write"),
+        Err(_) => db.execute_batch("ROLLBACK TO one_write; RELEASE one_write"),
+    };
+    match (ended.doing("ending a write"), result) {
         // What the work met is the cause: it may have ended the savepoint itself.
         (_, Err(error)) | (Err(error), Ok(_)) => Err(error),
         (Ok(()), Ok(done)) => Ok(done),
@@ -191,9 +199,15 @@ impl Writer {
         self.file.parent().unwrap_or(Path::new("."))
     }
 
-    /// The disk is full: what is owed may still go, nothing new begins.
+    /// The disk is full: what is owed may still go, nothing new begins. The log is written into the database and given
+    /// up as well, and kept short from now on: otherwise it alone would eat the reserve.
     fn filled(&mut self) {
         self.reserve.give_up();
+        let shorter = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let stays_short = self.db.query_row(&format!("PRAGMA wal_autocheckpoint = {SHORT_LOG}"), [], |_| Ok(()));
+        if let Err(error) = shorter.and(stays_short) {
+            tracing::debug!(error = %chain(&error), "the log could not be made shorter");
+        }
         if !self.health.full.swap(true, Ordering::Relaxed) {
             tracing::error!("{}", full(self.folder()));
         }
@@ -209,6 +223,12 @@ impl Writer {
             }
         };
         let before = self.health.full.swap(!room, Ordering::Relaxed);
+        let log = if room { LOG } else { SHORT_LOG };
+        if before == room
+            && let Err(error) = self.db.query_row(&format!("PRAGMA wal_autocheckpoint = {log}"), [], |_| Ok(()))
+        {
+            tracing::debug!(error = %chain(&error), "the length of the log could not be changed");
+        }
         match (before, room) {
             (true, true) => tracing::info!("{}: there is room again: heals go on", self.folder().display()),
             (false, false) => tracing::error!("{}", full(self.folder())),
