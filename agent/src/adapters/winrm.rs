@@ -249,8 +249,30 @@ impl WindowsHost {
     }
 }
 
-/// Whether the server said that the credentials are wrong: 401 to a whole logon. The client calls other refusals (a 500,
-/// a handshake that is none) by the same name; trying those again locks no account.
+/// Whether the server refused the credentials. The client calls every failed logon the same, also those where the
+/// server did not get as far as judging them (a 500, a handshake that is none): only those may be tried again, and
+/// what is not known to be one of them counts as a refusal, because every further try may lock the account.
 fn is_refusal(error: &WinrmError) -> bool {
-    matches!(error, WinrmError::AuthFailed(said) if said.starts_with("HTTP 401"))
+    let WinrmError::AuthFailed(said) = error else { return false };
+    let other_status = said.starts_with("HTTP ") && !said.starts_with("HTTP 401");
+    !other_status && !said.starts_with("expected 401 for NTLM negotiate")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_to_have_judged_no_credentials_is_tried_again() {
+        for (said, refusal) in [
+            ("NTLM authentication rejected (bad credentials or CBT mismatch)", true),
+            ("HTTP 401 Unauthorized from WinRM: ", true),
+            ("something that a later version says", true),
+            ("HTTP 503 Service Unavailable: ", false),
+            ("expected 401 for NTLM negotiate, got 503 Service Unavailable", false),
+        ] {
+            assert_eq!(is_refusal(&WinrmError::AuthFailed(said.to_owned())), refusal, "{said}");
+        }
+        assert!(!is_refusal(&WinrmError::Timeout(1)));
+    }
 }
