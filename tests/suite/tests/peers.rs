@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use msp_lab::clinic::Clinic;
 use msp_lab::drift::Server;
-use msp_suite::agent::{PATIENCE, json};
+use msp_suite::agent::{PATIENCE, first_evidence};
 use msp_suite::{python, skip};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -150,9 +150,8 @@ async fn the_agent_seals_everything_it_sends_to_a_server_of_another_make_over_pl
     clinic.write_credentials("PEER", &format!("CLINIC\\{ACCOUNT}"), PASSWORD).unwrap();
     clinic.start_agent().unwrap();
 
-    let seen = looked_at(&clinic, "127.0.0.32").await;
+    let seen = first_evidence(&clinic, "127.0.0.32", "firewall").await.unwrap();
     let log = peer.log();
-    assert_eq!(seen["check"], "firewall", "{seen:#}");
     assert_eq!(seen["post_state"]["status"], "pass", "{seen:#}\n{log:#?}");
 
     let actions: Vec<_> = log.iter().filter_map(|line| line["action"].as_str()).collect();
@@ -185,20 +184,4 @@ async fn the_agent_seals_everything_it_sends_to_a_server_of_another_make_over_pl
     assert_eq!(clinic.agent_log().matches(said).count(), 1, "{}\n{:#?}", clinic.agent_log(), peer.log());
     assert_eq!(peer.log().iter().filter(|line| line["refused"].is_string()).count(), 1, "{}", clinic.agent_log());
     clinic.close().await;
-}
-
-/// The first bundle of evidence about the firewall of this server.
-async fn looked_at(clinic: &Clinic, host_id: &str) -> Value {
-    let config = clinic.config();
-    for _ in 0..PATIENCE.as_millis() / 200 {
-        let listed =
-            json(&["evidence", "list", "--json", "--config", &config]).map_or(Value::Null, |(_, listed)| listed);
-        let found = listed["evidence"].as_array().into_iter().flatten();
-        let mut found = found.filter(|one| one["target"]["host_id"] == host_id && one["check"] == "firewall");
-        if let Some(one) = found.next() {
-            return json(&["evidence", "show", one["bundle_id"].as_str().unwrap(), "--config", &config]).unwrap().1;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    panic!("{host_id} was not looked at in {PATIENCE:?}\n{}", clinic.agent_log());
 }
