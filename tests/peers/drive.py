@@ -9,11 +9,11 @@ Writes a JSON list of what came of each: {"exit_code", "stdout", "stderr"}, or {
 
 import json
 import sys
+from base64 import b64encode
 from urllib.parse import urlsplit
 
 
 def with_pywinrm(case):
-    import winrm.protocol
     import winrm
 
     session = winrm.Session(
@@ -34,9 +34,7 @@ def with_pywinrm(case):
 
 def with_pypsrp(case):
     from pypsrp.client import Client
-    from pypsrp.powershell import PowerShell  # noqa: F401  (imported so that a broken install shows here)
     from pypsrp.shell import Process, SignalCode, WinRS
-    from pypsrp.wsman import WSMan
 
     url = urlsplit(case["url"])
     client = Client(
@@ -48,20 +46,16 @@ def with_pypsrp(case):
         auth=case["auth"],
         cert_validation=case["ca"] if url.scheme == "https" else False,
     )
-    if "powershell" in case:
-        from base64 import b64encode
-
-        encoded = b64encode(case["powershell"].encode("utf-16-le")).decode()
-        line, arguments = "powershell.exe", ["-NoProfile", "-EncodedCommand", encoded]
-        wsman = client.wsman
-        with wsman, WinRS(wsman) as shell:
-            process = Process(shell, line, arguments)
-            process.invoke()
-            process.signal(SignalCode.CTRL_C)
-            return process.rc, process.stdout.decode(), process.stderr.decode()
-    line = " ".join([case["command"], *case["arguments"]])
-    stdout, stderr, code = client.execute_cmd(line)
-    return code, stdout, stderr
+    if "command" in case:
+        stdout, stderr, code = client.execute_cmd(" ".join([case["command"], *case["arguments"]]))
+        return code, stdout, stderr
+    # Its own way of running PowerShell is another protocol (PSRP): a script goes through the command shell instead.
+    encoded = b64encode(case["powershell"].encode("utf-16-le")).decode()
+    with client.wsman, WinRS(client.wsman) as shell:
+        process = Process(shell, "powershell.exe", ["-NoProfile", "-EncodedCommand", encoded])
+        process.invoke()
+        process.signal(SignalCode.CTRL_C)
+        return process.rc, process.stdout.decode(), process.stderr.decode()
 
 
 def run(case):

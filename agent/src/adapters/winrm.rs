@@ -58,7 +58,7 @@ pub enum PhaseError {
         runbook: String,
         phase: &'static str,
         #[source]
-        source: Box<WinrmError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error("{host}: {phase} of {runbook} ended with exit code {exit_code} and no report: {excerpt}")]
     NoReport { host: String, runbook: String, phase: &'static str, exit_code: i32, excerpt: String },
@@ -155,31 +155,40 @@ impl WindowsHost {
             return Err(PhaseError::LoggedOut { host: self.host.clone() });
         }
         let output = self.client.run_powershell_with_timeout(&self.endpoint, &script, timeout).await;
-        match &output {
-            Ok(_) => self.logon.accepted.store(true, Ordering::Relaxed),
-            // A pooled connection draws a spurious 401 now and then: one is forgiven after a logon that succeeded.
-            Err(error) if is_refusal(error) && self.logon.accepted.swap(false, Ordering::Relaxed) => {}
-            Err(error) if is_refusal(error) => self.logon.refused.store(true, Ordering::Relaxed),
-            Err(_) => {}
-        }
         let output = match output {
             Ok(output) => output,
-            Err(source) => return Err(self.failed(runbook_id, phase, source).await),
+            Err(error) => return Err(self.failed(runbook_id, phase, error).await),
         };
+        self.logon.accepted.store(true, Ordering::Relaxed);
         self.read(runbook_id, phase, &output.stdout, &output.stderr, output.exit_code)
     }
 
-    /// Why a phase did not finish: where a certificate is pinned, perhaps because there is another.
-    async fn failed(&self, runbook_id: &str, phase: Phase, source: WinrmError) -> PhaseError {
-        let host = self.host.clone();
-        if let (Some(pinned), WinrmError::Http(error)) = (&self.pinned, &source)
-            && error.is_connect()
-            && let Some(found) = certificate::presented(self.address).await
-            && found != *pinned
-        {
-            return PhaseError::OtherCertificate { host, found, pinned: pinned.clone() };
+    /// Why a phase did not finish; remembers a refusal of the credentials.
+    async fn failed(&self, runbook_id: &str, phase: Phase, error: WinrmError) -> PhaseError {
+        if let Some(other) = self.other_certificate(&error).await {
+            return other;
         }
-        PhaseError::Transport { host, runbook: runbook_id.to_owned(), phase: phase.as_str(), source: Box::new(source) }
+        // A pooled connection draws a spurious 401 now and then: one is forgiven after a logon that succeeded.
+        if is_refusal(&error) && !self.logon.accepted.swap(false, Ordering::Relaxed) {
+            self.logon.refused.store(true, Ordering::Relaxed);
+        }
+        // The client's own error does not lead on to what was wrong below HTTP: a certificate, a port nobody listens on.
+        let source: Box<dyn std::error::Error + Send + Sync> = match error {
+            WinrmError::Http(below) => Box::new(below),
+            other => Box::new(other),
+        };
+        PhaseError::Transport { host: self.host.clone(), runbook: runbook_id.to_owned(), phase: phase.as_str(), source }
+    }
+
+    /// The certificate that was found in place of the pinned one. The client does not say which it was, and calls it a
+    /// failed logon or a failed connection: so it is looked at once more.
+    async fn other_certificate(&self, error: &WinrmError) -> Option<PhaseError> {
+        let pinned = self.pinned.as_ref()?;
+        if !matches!(error, WinrmError::AuthFailed(_) | WinrmError::Http(_)) {
+            return None;
+        }
+        let found = certificate::presented(self.address).await.filter(|found| found != pinned)?;
+        Some(PhaseError::OtherCertificate { host: self.host.clone(), found, pinned: pinned.clone() })
     }
 
     fn script(
@@ -249,8 +258,30 @@ impl WindowsHost {
     }
 }
 
-/// Whether the server said that the credentials are wrong: 401 to a whole logon. The client calls other refusals (a 500,
-/// a handshake that is none) by the same name; trying those again locks no account.
+/// Whether the server refused the credentials. The client calls every failed logon the same, also those where the
+/// server did not get as far as judging them (a 500, a handshake that is none): only those may be tried again, and
+/// what is not known to be one of them counts as a refusal, because every further try may lock the account.
 fn is_refusal(error: &WinrmError) -> bool {
-    matches!(error, WinrmError::AuthFailed(said) if said.starts_with("HTTP 401"))
+    let WinrmError::AuthFailed(said) = error else { return false };
+    let other_status = said.starts_with("HTTP ") && !said.starts_with("HTTP 401");
+    !other_status && !said.starts_with("expected 401 for NTLM negotiate")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_to_have_judged_no_credentials_is_tried_again() {
+        for (said, refusal) in [
+            ("NTLM authentication rejected (bad credentials or CBT mismatch)", true),
+            ("HTTP 401 Unauthorized from WinRM: ", true),
+            ("something that a later version says", true),
+            ("HTTP 503 Service Unavailable: ", false),
+            ("expected 401 for NTLM negotiate, got 503 Service Unavailable", false),
+        ] {
+            assert_eq!(is_refusal(&WinrmError::AuthFailed(said.to_owned())), refusal, "{said}");
+        }
+        assert!(!is_refusal(&WinrmError::Timeout(1)));
+    }
 }
