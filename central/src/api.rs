@@ -7,6 +7,7 @@
 mod body;
 mod caller;
 mod checkin;
+mod enroll;
 mod escalations;
 mod evidence;
 mod executions;
@@ -17,7 +18,9 @@ mod refusal;
 mod rules;
 
 pub(crate) use caller::Peer;
+pub(crate) use enroll::router as enrolment_router;
 
+use crate::enroll::Desk;
 use crate::signing::Signer;
 use crate::store::Store;
 use axum::Router;
@@ -36,6 +39,7 @@ use std::time::Duration;
 pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) signer: Signer,
+    pub(crate) desk: Desk,
     /// How long a call may take, its body's arrival included.
     pub(crate) request_timeout: Duration,
 }
@@ -45,6 +49,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route(api::HEALTH, get(health::call))
         .route(api::CHECKIN, post(checkin::call))
+        .route(api::ENROLL, post(enroll::renewal))
         .route(api::RULES, get(rules::call))
         .route(api::EVIDENCE, post(evidence::call))
         .route(api::EVIDENCE_ALIAS, post(evidence::call_alias))

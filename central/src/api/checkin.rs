@@ -1,12 +1,14 @@
 //! `POST /api/appliances/checkin`: an appliance is there, and learns what it looks after.
 //!
-//! The first check-in pins the key that will sign the appliance's evidence; another key later is 409.
+//! The first check-in pins the keys that enrolment has not pinned (the one that signs the appliance's evidence, the one
+//! that credentials are encrypted to); another key later is 409.
 
 use super::Context;
 use super::body::{Artifact, Json};
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::clock;
+use crate::enroll;
 use crate::store::KeyMismatch;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -33,6 +35,10 @@ pub(super) async fn call(
     if key.is_weak() {
         return Err(Refusal::bad_field(field, format!("{field} is a weak key: make a new one")));
     }
+    if let Some(recipient) = &request.agent_encryption_key {
+        let field = "agent_encryption_key";
+        enroll::recipient(recipient).map_err(|reason| Refusal::bad_field(field, format!("{field}: {reason}")))?;
+    }
     let now = clock::now();
     let checked_in = match context.store.check_in(&who, &request, &keys::public_to_hex(&key), now).await? {
         Ok(checked_in) => checked_in,
@@ -58,5 +64,5 @@ fn key_mismatch(who: &Caller, mismatch: &KeyMismatch) -> Refusal {
          `msp-central appliance forget-key --dir DIR --site {} {}`; if not, somebody else holds its certificate",
         who.site, who.appliance
     );
-    Refusal::new(StatusCode::CONFLICT, "key_mismatch", message).field("agent_public_key")
+    Refusal::new(StatusCode::CONFLICT, "key_mismatch", message).field(mismatch.field)
 }

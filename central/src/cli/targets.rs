@@ -4,7 +4,7 @@
 //! its name, and two entries can never share an address or a name. A file without a list is refused: an
 //! empty file is more often a failed export than the wish to look after nothing.
 
-use super::{Dir, Refused, Site, print_json, table};
+use super::{Dir, Refused, Site, credentials, print_json, table};
 use crate::directory;
 use crate::store::Store;
 use clap::Subcommand;
@@ -49,6 +49,9 @@ pub(super) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// How the appliances log on to them
+    #[command(subcommand)]
+    Credentials(credentials::Command),
     /// List the Windows servers of a site
     #[command(after_help = "Example:\n  msp-central targets list --dir /var/lib/msp-central --site clinic-a --json")]
     List {
@@ -76,6 +79,7 @@ pub(super) async fn run(command: &Command, out: &mut dyn Write) -> anyhow::Resul
             writeln!(out, "Its appliances learn them at their next check-in.")?;
             Ok(())
         }
+        Command::Credentials(command) => credentials::run(command, out).await,
         Command::List { dir, site, json } => {
             let store = dir.store().await?;
             list(&store, site.registered(&store).await?, *json, out).await
@@ -107,11 +111,15 @@ async fn list(store: &Store, site: &str, json: bool, out: &mut dyn Write) -> any
     if json {
         return print_json(out, &targets);
     }
+    let standing = credentials::standing(store, site, &targets).await?;
     let rows: Vec<Vec<String>> = targets
         .into_iter()
-        .map(|target| vec![target.hostname, target.ip_address.unwrap_or_default(), target.port.to_string()])
+        .zip(standing)
+        .map(|(target, logon)| {
+            vec![target.hostname, target.ip_address.unwrap_or_default(), target.port.to_string(), logon]
+        })
         .collect();
-    table::print(out, &["Host name", "Address", "Port"], &rows, "No Windows server yet.")
+    table::print(out, &["Host name", "Address", "Port", "Logon"], &rows, "No Windows server yet.")
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<WindowsTarget>> {
