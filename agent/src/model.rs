@@ -3,7 +3,8 @@
 pub mod observation;
 pub mod plan;
 pub mod report;
+pub mod status;
 
 pub use observation::{CheckKind, Observation};
-pub use plan::{Decision, Escalation, Plan, Verdict};
+pub use plan::{Asked, Decision, Escalation, Plan, Verdict};
 pub use report::{Phase, PhaseReport};

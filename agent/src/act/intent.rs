@@ -4,7 +4,7 @@
 //! `may_run_until` the phase may still be running on the machine.
 
 use crate::model::Plan;
-use crate::store::{Store, StoreError, cooldowns, executions};
+use crate::store::{Store, StoreError, cooldowns, executions, orders};
 use jiff::{SignedDuration, Timestamp};
 use msp_rules::{Catalogue, Phase};
 use uuid::Uuid;
@@ -50,6 +50,9 @@ pub async fn intend(store: &Store, catalogue: &Catalogue, plan: &Plan, now: Time
                 started_at: now,
                 may_run_until,
             };
+            if let Some(asked) = &plan.order {
+                orders::moved(db, asked.order_id.as_str(), orders::State::Begun, None, now)?;
+            }
             executions::intend(db, &intent)
         })
         .await?;

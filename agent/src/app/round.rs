@@ -2,6 +2,8 @@
 
 use super::Agent;
 use super::connection::Connection;
+use super::orders;
+use super::pace::Pace;
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
@@ -13,14 +15,21 @@ use crate::prove::record::{Ending, Recorder};
 use crate::redact;
 use crate::sense::windows::{self, Seen};
 use crate::store::incidents::{Ongoing, State};
+use crate::store::orders::Waiting;
 use crate::store::{StoreError, cooldowns, executions};
 use jiff::Timestamp;
 use msp_contracts::evidence::Target;
+use msp_contracts::finding::{CheckStatus, Finding};
 use msp_contracts::ids::IncidentId;
 use msp_contracts::outcome::Detail;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long it takes at most to look at a server: every detect phase, and looking back at open intents.
+const LOOKING: Duration = Duration::from_secs(600);
+/// How long one heal takes at most: the phases of the slowest runbook.
+const HEALING: Duration = Duration::from_secs(900);
 
 impl Agent {
     /// Watches one Windows server until `stop`.
@@ -28,8 +37,12 @@ impl Agent {
         let target = server.target();
         let mut policy = self.policy.subscribe();
         let every = Duration::from_secs(self.config.poll_interval);
+        let watched = self.vigil.watch(format!("server {}", target.name), LOOKING);
+        let mut pace = Pace::new(watched, every, self.look.subscribe());
         let mut connection = Connection::to(server, &self.config);
         while !stop.is_cancelled() {
+            pace.working(LOOKING);
+            let began = self.clock.now();
             let current = Arc::clone(&policy.borrow_and_update());
             let windows = &current.baseline.windows;
             let (host, seen) = match connection.ready(&current.catalogue, &self.clock) {
@@ -43,16 +56,23 @@ impl Agent {
                 Err(reason) => (None, windows::unreachable(reason, windows)),
             };
             for seen in seen {
-                self.follow_all(host, &target, seen, &stop).await;
+                self.follow_all(host, &target, seen, &pace, &stop).await;
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
+            self.looked(&target, began).await;
+            if !pace.next(&stop).await {
+                return;
             }
         }
     }
 
-    async fn follow_all(&self, host: Option<&WindowsHost>, target: &Target, seen: Seen, stop: &CancellationToken) {
+    async fn follow_all(
+        &self,
+        host: Option<&WindowsHost>,
+        target: &Target,
+        seen: Seen,
+        pace: &Pace,
+        stop: &CancellationToken,
+    ) {
         if seen.complete {
             let subjects: Vec<_> =
                 seen.observations.iter().map(|one| one.subject.clone().unwrap_or_default()).collect();
@@ -67,6 +87,7 @@ impl Agent {
             if stop.is_cancelled() {
                 return;
             }
+            pace.working(HEALING);
             self.follow_logged(host, target, observation).await;
         }
     }
@@ -90,7 +111,11 @@ impl Agent {
         redact::finding(&mut finding);
         let new_id = IncidentId::from_random(random());
         let (about, found) = (target.clone(), finding.clone());
+        let observed = observation.clone();
         let ongoing = self.record(move |recorder| recorder.observed(&about, &observation, &found, new_id)).await?;
+        if let (Some(host), Some(order)) = (host, self.order_for(&finding).await?) {
+            return self.follow_order(host, target, order, &observed, &finding, ongoing).await;
+        }
         let Some(Ongoing { incident_id, state: State::Open, refusal, last, .. }) = ongoing else { return Ok(()) };
 
         let policy = Arc::clone(&self.policy.borrow());
@@ -101,11 +126,41 @@ impl Agent {
                 self.escalate(to_a_person(plan, reason)).await
             }
             Decision::Run(plan) => {
-                let (judged, catalogue, allowed) = (plan.clone(), Arc::clone(&policy.catalogue), self.guard_policy());
-                let now = self.clock.now();
-                let verdict = self.store.write(move |db| guard::judge(db, allowed, &catalogue, &judged, now)).await?;
+                let verdict = self.judge(&plan).await?;
                 self.carry_out(host, plan, verdict, refusal).await
             }
+        }
+    }
+
+    async fn judge(&self, plan: &Plan) -> Result<Verdict, StoreError> {
+        let catalogue = Arc::clone(&self.policy.borrow().catalogue);
+        let (plan, allowed, now) = (plan.clone(), self.guard_policy(), self.clock.now());
+        self.store.write(move |db| guard::judge(db, allowed, &catalogue, &plan, now)).await
+    }
+
+    /// An order waits for exactly this: its plan goes the way of every other, and a person has asked for it.
+    async fn follow_order(
+        &self,
+        host: &WindowsHost,
+        target: &Target,
+        order: Waiting,
+        observation: &Observation,
+        finding: &Finding,
+        ongoing: Option<Ongoing>,
+    ) -> Result<(), StoreError> {
+        let drift = ongoing.filter(|_| observation.status == CheckStatus::Drift);
+        let plan = drift.as_ref().and_then(|drift| orders::plan(&order, drift.incident_id.clone(), target, finding));
+        let (Some(plan), Some(drift)) = (plan, drift) else {
+            return self.order_without_drift(target, observation, order).await;
+        };
+        let verdict = self.judge(&plan).await?;
+        if verdict == Verdict::Allow {
+            return self.heal(host, plan).await;
+        }
+        self.order_judged(plan.clone(), order, verdict.clone()).await?;
+        match verdict {
+            Verdict::Refuse { .. } => self.carry_out(Some(host), plan, verdict, drift.refusal).await,
+            Verdict::Allow | Verdict::Escalate { .. } => Ok(()),
         }
     }
 

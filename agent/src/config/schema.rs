@@ -56,8 +56,6 @@ pub const KEYS: &[&str] = &[
 
 /// Keys that are read and checked, but that nothing in this version acts on. Setting one warns.
 pub const NOT_IN_THIS_VERSION: &[&str] = &[
-    "order_ttl",
-    "max_queue_size",
     "maintenance_window",
     "maintenance_window_enabled",
     "maintenance_window_start",

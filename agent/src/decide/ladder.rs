@@ -91,6 +91,7 @@ fn carry_out(
             parameters: parameters.into_iter().map(|(name, value)| (name, Value::String(value))).collect(),
             cooldown_seconds: matched.rule.cooldown_seconds.into(),
             level: Level::L1,
+            order: None,
         }),
         Ok(ResolvedAction::RestartService { service }) => ask(
             format!("rule {rule_id} asks to restart {service} on the appliance, which this version leaves to a person"),

@@ -25,6 +25,24 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
+    const ALL: [Self; 10] = [
+        Self::Patching,
+        Self::Antivirus,
+        Self::Backup,
+        Self::Logging,
+        Self::Firewall,
+        Self::Encryption,
+        Self::Generation,
+        Self::Services,
+        Self::TimeSync,
+        Self::Disk,
+    ];
+
+    /// The check of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Patching => "patching",

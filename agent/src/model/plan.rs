@@ -4,7 +4,7 @@
 
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::{Finding, Severity};
-use msp_contracts::ids::IncidentId;
+use msp_contracts::ids::{IncidentId, OrderId};
 use msp_contracts::outcome::{Detail, Level};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,9 +21,28 @@ pub struct Plan {
     /// How long the same rule leaves the same subject of the same machine alone afterwards.
     pub cooldown_seconds: u64,
     pub level: Level,
+    /// The order that asked for it; then `rule_id` is the order's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Asked>,
+}
+
+/// Who asked for a plan by an order, and why.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    pub order_id: OrderId,
+    pub issued_by: String,
+    pub reason: String,
 }
 
 impl Plan {
+    /// In words, why this plan was made.
+    pub fn because(&self) -> String {
+        match &self.order {
+            Some(order) => format!("order {} by {}: {}", order.order_id, order.issued_by, order.reason),
+            None => format!("rule {} matched", self.rule_id),
+        }
+    }
+
     /// What a cooldown is kept for: the rule, the machine and the part of it.
     pub fn cooldown_key(&self) -> String {
         let subject = self.finding.subject.as_deref().unwrap_or("");
@@ -92,6 +111,7 @@ pub mod tests {
             parameters: Map::new(),
             cooldown_seconds: 600,
             level: Level::L1,
+            order: None,
         }
     }
 }

@@ -33,8 +33,8 @@ fn sign<T: Signed>(what: &'static str, payload: &T, key: &SigningKey) -> Result<
     Ok((envelope, bytes))
 }
 
-/// The chain of this state; the first bundle names it.
-fn chain(db: &Connection) -> Result<ChainId, StoreError> {
+/// The chain of this state; made when it is first asked for.
+pub fn chain(db: &Connection) -> Result<ChainId, StoreError> {
     if let Some(text) = facts::get(db, facts::CHAIN)? {
         return ChainId::try_from(text)
             .map_err(|error| StoreError::Form { what: "the chain's id", detail: error.to_string() });

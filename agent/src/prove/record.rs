@@ -2,6 +2,8 @@
 //!
 //! Either all of it is on the disk or none of it is. Each function here is one thing that can happen.
 
+pub mod orders;
+
 use super::bundle::Draft;
 use super::chain::{Signer, append};
 use crate::act::perform::Performed;
@@ -9,7 +11,7 @@ use crate::model::{Escalation, Observation, Plan};
 use crate::redact;
 use crate::store::incidents::{self, Ongoing};
 use crate::store::statuses::{self, Key};
-use crate::store::{StoreError, executions, outbox};
+use crate::store::{self, StoreError, executions, outbox};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::SCHEMA_VERSION;
 use msp_contracts::api;
@@ -162,6 +164,8 @@ impl Recorder<'_> {
     ) -> Result<BundleId, StoreError> {
         let evidence_id = self.prove(Draft::heal(plan, runbook_version, performed, ending.started, self.now))?;
         self.executed(plan, performed.detail, performed.error.as_deref(), evidence_id, ending)?;
+        let result = json!({ "incident_id": plan.incident_id, "evidence_id": evidence_id });
+        self.plan_over(plan, performed.detail, performed.error.as_deref(), result)?;
         match performed.detail {
             Detail::Fixed => self.resolve(&plan.incident_id, plan.level, &plan.runbook_id)?,
             Detail::Failed | Detail::RolledBack | Detail::Unsupported => {
@@ -198,6 +202,16 @@ impl Recorder<'_> {
     ) -> Result<BundleId, StoreError> {
         let evidence_id = self.prove(Draft::heal(plan, runbook_version, performed, ending.started, self.now))?;
         self.executed(plan, performed.detail, performed.error.as_deref(), evidence_id, ending)?;
+        if let Some(asked) = &plan.order {
+            let order_id = asked.order_id.as_str();
+            store::orders::moved(
+                self.db,
+                order_id,
+                store::orders::State::Accepted,
+                performed.error.as_deref(),
+                self.now,
+            )?;
+        }
         Ok(evidence_id)
     }
 

@@ -79,3 +79,25 @@ CREATE TABLE outbox (
   UNIQUE (kind, key)
 ) STRICT;
 CREATE INDEX outbox_pending ON outbox (kind, id) WHERE rejected = 0;
+
+-- Orders of Central Command, by the hash of their envelope: the same bytes are dealt with once.
+CREATE TABLE orders (
+  hash TEXT PRIMARY KEY,
+  order_id TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('accepted', 'begun', 'done', 'failed', 'refused', 'revoked', 'late')),
+  class TEXT,
+  host_id TEXT,
+  check_type TEXT,
+  subject TEXT NOT NULL,
+  -- The machines that an order to look has to wait for: a JSON list of host ids.
+  looks TEXT NOT NULL,
+  -- The signed payload; null for a refused order.
+  content TEXT,
+  received_at TEXT NOT NULL,
+  execute_by TEXT,
+  finished_at TEXT,
+  reason TEXT
+) STRICT;
+-- What was refused may bear the id of another.
+CREATE UNIQUE INDEX one_order ON orders (order_id) WHERE state <> 'refused';
+CREATE INDEX waiting_orders ON orders (class) WHERE state = 'accepted';
