@@ -102,13 +102,15 @@ fn read(asked: &EnrollRequest) -> Result<(Request, Keys), Refused> {
     if evidence.is_weak() {
         return Err(Refused::Field { field, reason: "it is a weak key: make a new one".to_owned() });
     }
-    let encryption = recipient(&asked.agent_encryption_key)
-        .map_err(|reason| Refused::Field { field: "agent_encryption_key", reason })?;
+    let encryption = match asked.agent_encryption_key.as_str() {
+        "" if asked.token.is_none() => None,
+        text => Some(recipient(text).map_err(|reason| Refused::Field { field: "agent_encryption_key", reason })?),
+    };
     let request = Request::read(&asked.csr).map_err(|source| Refused::Request { source })?;
     let keys = Keys {
         tls_sha256: request.key_sha256(),
         evidence: keys::public_to_hex(&evidence),
-        encryption: encryption.to_string(),
+        encryption: encryption.map(|recipient| recipient.to_string()),
     };
     Ok((request, keys))
 }

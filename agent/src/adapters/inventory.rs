@@ -14,6 +14,8 @@ pub struct Server {
     pub hostname: String,
     pub address: IpAddr,
     pub port: u16,
+    /// Its credentials, encrypted to this appliance.
+    pub sealed: Option<String>,
 }
 
 impl Server {
@@ -60,7 +62,7 @@ fn server(entry: &WindowsTarget, before: &[Server]) -> Result<Server, String> {
     if let Some(other) = before.iter().find(|other| other.address == address) {
         return Err(format!("ip_address {address} is already {}'s", other.hostname));
     }
-    Ok(Server { hostname: entry.hostname.clone(), address, port: entry.port })
+    Ok(Server { hostname: entry.hostname.clone(), address, port: entry.port, sealed: entry.credentials.clone() })
 }
 
 #[cfg(test)]

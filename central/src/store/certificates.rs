@@ -162,7 +162,7 @@ impl Store {
             )
             .bind(before)
             .bind(text(now))
-            .bind(format!("renewed: {serial} took its place"))
+            .bind(format!("renewed: {} took its place", serial.get(..12).unwrap_or(serial)))
             .execute(&mut *tx)
             .await
             .map_err(during(doing))?;

@@ -36,8 +36,8 @@ pub(crate) struct Keys {
     pub(crate) tls_sha256: String,
     /// Signs its evidence: 64 hexadecimal characters.
     pub(crate) evidence: String,
-    /// Takes its credentials: `age1...`.
-    pub(crate) encryption: String,
+    /// Takes its credentials: `age1...`; absent when it has none.
+    pub(crate) encryption: Option<String>,
 }
 
 /// A certificate that was made, or that is given again.
@@ -236,7 +236,7 @@ impl Store {
         if present == keys.tls_sha256 {
             return Err(NotEnrolled::SameKey);
         }
-        let pinned: (String, String) = sqlx::query_as(
+        let pinned: (String, Option<String>) = sqlx::query_as(
             "UPDATE appliances SET agent_public_key = COALESCE(agent_public_key, $3),
                                    key_pinned_at = COALESCE(key_pinned_at, $5),
                                    agent_encryption_key = COALESCE(agent_encryption_key, $4)
@@ -253,7 +253,7 @@ impl Store {
         if pinned.0 != keys.evidence {
             return Err(NotEnrolled::OtherKey { what: "agent_public_key" });
         }
-        if pinned.1 != keys.encryption {
+        if keys.encryption.is_some() && pinned.1 != keys.encryption {
             return Err(NotEnrolled::OtherKey { what: "agent_encryption_key" });
         }
         let again: Option<String> = sqlx::query_scalar(

@@ -19,7 +19,8 @@ pub struct EnrollRequest {
     pub appliance: String,
     /// The key that signs its evidence: 64 hexadecimal characters.
     pub agent_public_key: String,
-    /// The key that credentials are encrypted to: an X25519 recipient in age's form (`age1...`).
+    /// The key that credentials are encrypted to: an X25519 recipient in age's form (`age1...`). Empty, at a renewal
+    /// only: it has none.
     pub agent_encryption_key: String,
 }
 
