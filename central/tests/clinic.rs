@@ -107,7 +107,8 @@ impl Clinic {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line: {line:?}"));
         assert_eq!(ready["ready"], json!(true));
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        Server { agents: address("agents"), people: address("people"), stdin: child.stdin.take(), child }
+        let enroll = ready.get("enroll").and_then(Value::as_str).map(|text| text.parse().unwrap());
+        Server { agents: address("agents"), people: address("people"), enroll, stdin: child.stdin.take(), child }
     }
 
     /// Issues a certificate to an appliance of [`SITE`].
@@ -156,6 +157,7 @@ pub struct Server {
     stdin: Option<ChildStdin>,
     pub agents: SocketAddr,
     pub people: SocketAddr,
+    pub enroll: Option<SocketAddr>,
 }
 
 impl Server {
