@@ -24,6 +24,7 @@ use crate::report::client::Central;
 use crate::report::drain::Drain;
 use crate::report::{checkin, sync};
 use crate::sense::host::{self, Machine};
+use crate::sense::own;
 use crate::store::server_keys::ServerKeys;
 use crate::store::{Store, facts};
 use anyhow::Context;
@@ -61,6 +62,8 @@ pub struct Agent {
     pub server_keys: watch::Sender<Arc<ServerKeys>>,
     /// The key that signs the evidence, in hexadecimal.
     pub public_key: String,
+    /// What the configuration allows the guard to allow.
+    pub guard: Arc<guard::Policy>,
     /// The appliance itself, as findings and evidence name it.
     pub appliance: Target,
     /// The rules and the baseline in force; replaced when rules change.
@@ -83,11 +86,6 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// What the configuration allows the guard to allow.
-    pub fn guard_policy(&self) -> guard::Policy {
-        guard::Policy { healing_enabled: self.config.healing_enabled, dry_run: self.config.dry_run }
-    }
-
     /// Opens the state and reads keys, rules and baseline.
     ///
     /// # Errors
@@ -123,6 +121,7 @@ impl Agent {
             signer: Arc::new(signer),
             configured_key,
             server_keys: watch::Sender::new(Arc::new(server_keys)),
+            guard: Arc::new(guard::Policy::of(&config)),
             appliance,
             policy: watch::Sender::new(policy),
             inventory: watch::Sender::new(targets),
@@ -192,10 +191,24 @@ impl Agent {
                 });
             }
             while running.join_next().await.is_some() {}
+            self.watch_itself().await;
             self.looked(&self.appliance, began).await;
             if !pace.next(&stop).await {
                 return;
             }
+        }
+    }
+
+    /// What the agent's own state says: whether its clock and Central Command's word can be trusted.
+    async fn watch_itself(&self) {
+        let now = self.clock.now();
+        match self.store.write(move |db| own::observe(db, now)).await {
+            Ok(observations) => {
+                for observation in observations {
+                    self.follow_logged(None, &self.appliance, observation).await;
+                }
+            }
+            Err(error) => tracing::error!(error = %chain(&error), "the agent's own checks cannot be made"),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod cooldowns;
 pub mod evidence;
 pub mod executions;
 pub mod facts;
+pub mod heals;
 pub mod incidents;
 pub mod orders;
 pub mod outbox;

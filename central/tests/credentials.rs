@@ -63,9 +63,12 @@ async fn a_logon_reaches_each_appliance_encrypted_to_its_own_key_inside_the_sign
     assert_eq!(logon.check(SITE, "apl-1", "DC01"), Ok(()));
     assert!(opened(dc01, &two).is_none(), "no other key opens it");
     assert_eq!(stamp.windows_targets[1].credentials, None);
-    assert!(second.check_in(&server).await.windows_targets.iter().all(|target| target.credentials.is_none()));
-
+    assert!(second.check_in(&server).await.windows_targets.is_empty(), "the first looks after both");
     assert!(set(&clinic, "DC01").contains("apl-1, apl-2"));
+    let targets = clinic.file("targets.yaml", "- {hostname: DC01, ip_address: 192.168.10.5, appliance: apl-2}\n");
+    clinic.ok(&["targets", "set", "--dir", clinic.dir_text(), "--site", SITE, &targets]);
+    let list = listed(&clinic);
+    assert!(list.contains("for apl-2 since") && !list.contains("for apl-1"), "{list}");
     let reply = second.check_in(&server).await;
     assert_eq!(opened(&reply.windows_targets[0], &two).unwrap().appliance, "apl-2");
     server.stop().await;

@@ -123,12 +123,16 @@ impl Agent {
     /// Fetches orders, from the first check-in on, and ends those whose time is over, contact or not.
     pub(super) async fn follow_orders(self: Arc<Self>, central: Central, stop: CancellationToken) {
         let mut pace = self.contact_pace("orders");
+        let mut trouble = String::new();
         loop {
             pace.working(CALL);
-            if *self.known.borrow()
-                && let Err(error) = self.pull_orders(&central).await
-            {
-                tracing::warn!(error = %chain(&error), "orders could not be fetched");
+            if *self.known.borrow() {
+                let said = self.pull_orders(&central).await.err().map_or_else(String::new, |error| chain(&error));
+                // Once for each trouble, not with every turn.
+                if !said.is_empty() && said != trouble {
+                    tracing::warn!(error = %said, "orders could not be fetched");
+                }
+                trouble = said;
             }
             if let Err(error) = self.end_overdue_orders().await {
                 tracing::error!(error = %chain(&error), "orders that are too late could not be ended");

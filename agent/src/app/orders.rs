@@ -6,7 +6,8 @@
 use super::Agent;
 use crate::adapters::inventory;
 use crate::causes::{self, chain};
-use crate::model::{Asked, Observation, Plan, Verdict};
+use crate::guard::clock_sanity::{self, Insane};
+use crate::model::{Asked, Guardrail, Observation, Plan};
 use crate::orders::judge::{self, Judged, Scope};
 use crate::orders::received::{Reader, Received};
 use crate::prove;
@@ -35,6 +36,17 @@ struct PendingOrders {
     orders: Vec<Value>,
 }
 
+/// Orders were not fetched.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("no order is taken: {0}")]
+    Clock(Insane),
+}
+
 /// What the rest of the agent has to be told after an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tell {
@@ -48,8 +60,13 @@ enum Tell {
 }
 
 impl Agent {
-    /// Fetches the orders that wait, and judges each.
-    pub(super) async fn pull_orders(&self, central: &Central) -> Result<(), CallError> {
+    /// Fetches the orders that wait, and judges each. While the clock cannot be trusted, none is taken: they stay at
+    /// the server.
+    pub(super) async fn pull_orders(&self, central: &Central) -> Result<(), PullError> {
+        let now = self.clock.now();
+        if let Err(insane) = self.store.write(move |db| clock_sanity::of(db, now)).await? {
+            return Err(PullError::Clock(insane));
+        }
         let path = api::ORDERS_PENDING.replace("{site}", &self.config.site_id).replace("{id}", &self.config.host_id);
         let pending: PendingOrders = central.get(&path, &[]).await?;
         for entry in &pending.orders {
@@ -197,17 +214,36 @@ impl Agent {
         .await
     }
 
-    /// What the guard's word on an order's plan means for the order, unless it is allowed.
-    pub(super) async fn order_judged(&self, plan: Plan, waiting: Waiting, verdict: Verdict) -> Result<(), StoreError> {
-        let (detail, reason) = match verdict {
-            Verdict::Allow => return Ok(()),
-            Verdict::Refuse { detail: Detail::DryRun, reason } => (Detail::DryRun, reason),
-            Verdict::Refuse { reason, .. } => return self.order_waits(waiting, reason).await,
-            Verdict::Escalate { reason } => (Detail::Failed, reason),
-        };
+    /// The guard holds an order's plan back: a dry run is its end, everything else may pass.
+    pub(super) async fn order_refused_now(
+        &self,
+        target: &Target,
+        waiting: Waiting,
+        by: Guardrail,
+        reason: String,
+    ) -> Result<(), StoreError> {
+        if by == Guardrail::DryRun {
+            return self.order_ends(target, waiting, Detail::DryRun, reason).await;
+        }
+        self.order_waits(waiting, reason).await
+    }
+
+    /// No waiting helps an order's plan. The person who gave the order is told; nobody else is asked.
+    pub(super) async fn order_failed(&self, target: &Target, order: Waiting, reason: String) -> Result<(), StoreError> {
+        self.order_ends(target, order, Detail::Failed, reason).await
+    }
+
+    async fn order_ends(
+        &self,
+        target: &Target,
+        waiting: Waiting,
+        detail: Detail,
+        reason: String,
+    ) -> Result<(), StoreError> {
+        let target = target.clone();
         self.record(move |recorder| {
             let over = Over { state: State::Failed, detail, error: Some(&reason), result: json!({}) };
-            recorder.order_over(&plan.target, &waiting.order, &over)
+            recorder.order_over(&target, &waiting.order, &over)
         })
         .await
     }
@@ -242,6 +278,7 @@ pub(super) fn plan(waiting: &Waiting, incident_id: IncidentId, target: &Target, 
             order_id: order.order_id.clone(),
             issued_by: order.issued_by.clone(),
             reason: order.reason.clone(),
+            execute_by: order.execute_by,
         }),
     })
 }

@@ -10,7 +10,7 @@ use crate::adapters::winrm::WindowsHost;
 use crate::causes::chain;
 use crate::decide::ladder;
 use crate::guard;
-use crate::model::{Decision, Escalation, Observation, Plan, Verdict};
+use crate::model::{Decision, Escalation, Guardrail, Observation, Plan, Verdict};
 use crate::prove::record::{Ending, Recorder};
 use crate::redact;
 use crate::sense::windows::{self, Seen};
@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::{CheckStatus, Finding};
 use msp_contracts::ids::IncidentId;
-use msp_contracts::outcome::Detail;
+use msp_contracts::outcome::{Detail, Level};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -120,22 +120,18 @@ impl Agent {
 
         let policy = Arc::clone(&self.policy.borrow());
         match ladder::decide(&policy.rules, &incident_id, target, &finding) {
-            Decision::Escalate(escalation) => self.escalate(escalation).await,
+            Decision::Escalate(escalation) => {
+                if let Some(rule_id) = &escalation.rule_id {
+                    log_match(rule_id, &escalation.incident_id, target);
+                }
+                self.escalate(escalation).await
+            }
             Decision::Run(plan) if last.is_some_and(|last| last.detail == Detail::NoChange.as_str()) => {
                 let reason = format!("{} found nothing to change, and the check still sees drift", plan.runbook_id);
-                self.escalate(to_a_person(plan, reason)).await
+                self.escalate(to_a_person(plan, reason, None)).await
             }
-            Decision::Run(plan) => {
-                let verdict = self.judge(&plan).await?;
-                self.carry_out(host, plan, verdict, refusal).await
-            }
+            Decision::Run(plan) => self.carry_out(host, plan, refusal.as_deref()).await,
         }
-    }
-
-    async fn judge(&self, plan: &Plan) -> Result<Verdict, StoreError> {
-        let catalogue = Arc::clone(&self.policy.borrow().catalogue);
-        let (plan, allowed, now) = (plan.clone(), self.guard_policy(), self.clock.now());
-        self.store.write(move |db| guard::judge(db, allowed, &catalogue, &plan, now)).await
     }
 
     /// An order waits for exactly this: its plan goes the way of every other, and a person has asked for it.
@@ -153,45 +149,90 @@ impl Agent {
         let (Some(plan), Some(drift)) = (plan, drift) else {
             return self.order_without_drift(target, observation, order).await;
         };
-        let verdict = self.judge(&plan).await?;
-        if verdict == Verdict::Allow {
-            return self.heal(host, plan).await;
-        }
-        self.order_judged(plan.clone(), order, verdict.clone()).await?;
-        match verdict {
-            Verdict::Refuse { .. } => self.carry_out(Some(host), plan, verdict, drift.refusal).await,
-            Verdict::Allow | Verdict::Escalate { .. } => Ok(()),
+        let started = self.clock.now();
+        match self.judge(&plan, true, started).await? {
+            (Verdict::Allow, Some(execution_id)) => self.heal(host, plan, execution_id, started).await,
+            (Verdict::Allow, None) => Ok(()),
+            (Verdict::Refuse { by, reason }, _) => {
+                self.refuse(plan, by, &reason, drift.refusal.as_deref()).await?;
+                self.order_refused_now(target, order, by, reason).await
+            }
+            (Verdict::Escalate { reason, .. }, _) => self.order_failed(target, order, reason).await,
         }
     }
 
+    /// The one door to a change: judges the plan and stores the intent of an allowed one in the same transaction.
+    async fn judge(
+        &self,
+        plan: &Plan,
+        connected: bool,
+        now: Timestamp,
+    ) -> Result<(Verdict, Option<String>), StoreError> {
+        let catalogue = Arc::clone(&self.policy.borrow().catalogue);
+        let (plan, allowed) = (plan.clone(), Arc::clone(&self.guard));
+        self.store
+            .write(move |db| {
+                let verdict = guard::judge(db, &allowed, &catalogue, &plan, now)?;
+                let intends = verdict == Verdict::Allow && connected;
+                let execution_id = intends.then(|| intent::intend(db, &catalogue, &plan, now)).transpose()?;
+                Ok((verdict, execution_id))
+            })
+            .await
+    }
+
+    /// Carries a rule's plan out, if the guard allows it. `refused_before` is the guardrail that refused this
+    /// incident's plan the last time: the same one again is no news.
     async fn carry_out(
         &self,
         host: Option<&WindowsHost>,
         plan: Plan,
-        verdict: Verdict,
-        refused_before: Option<String>,
+        refused_before: Option<&str>,
     ) -> Result<(), StoreError> {
-        match (verdict, host) {
-            (Verdict::Refuse { reason, .. }, _) if refused_before.as_deref() == Some(&reason) => Ok(()),
-            (Verdict::Refuse { detail, reason }, _) => {
-                if detail == Detail::DryRun {
-                    let parameters = serde_json::Value::Object(plan.parameters.clone());
-                    tracing::info!("[DRY-RUN] Would execute: {} with {parameters}", plan.runbook_id);
-                }
-                self.record(move |recorder| recorder.refused(&plan, detail, &reason).map(drop)).await
-            }
-            (Verdict::Escalate { reason }, _) => self.escalate(to_a_person(plan, reason)).await,
-            (Verdict::Allow, Some(host)) => self.heal(host, plan).await,
+        let started = self.clock.now();
+        let (verdict, execution_id) = self.judge(&plan, host.is_some(), started).await?;
+        let known = matches!(&verdict, Verdict::Refuse { by, .. } if refused_before == Some(by.as_str()));
+        if plan.level == Level::L1 && !known {
+            log_match(&plan.rule_id, &plan.incident_id, &plan.target);
+        }
+        match (verdict, host.zip(execution_id)) {
+            (Verdict::Refuse { by, reason }, _) => self.refuse(plan, by, &reason, refused_before).await,
+            (Verdict::Escalate { by, reason }, _) => self.escalate(to_a_person(plan, reason, Some(by))).await,
+            (Verdict::Allow, Some((host, execution_id))) => self.heal(host, plan, execution_id, started).await,
             (Verdict::Allow, None) => {
                 let reason = format!("{} cannot run: there is no connection to the machine", plan.runbook_id);
-                self.escalate(to_a_person(plan, reason)).await
+                self.escalate(to_a_person(plan, reason, None)).await
             }
         }
     }
 
-    async fn heal(&self, host: &WindowsHost, plan: Plan) -> Result<(), StoreError> {
-        let started = self.clock.now();
-        let execution_id = intent::intend(&self.store, host.catalogue(), &plan, started).await?;
+    /// The plan waits. Evidence and log say so once for each guardrail that holds it back.
+    async fn refuse(
+        &self,
+        plan: Plan,
+        by: Guardrail,
+        reason: &str,
+        refused_before: Option<&str>,
+    ) -> Result<(), StoreError> {
+        if refused_before == Some(by.as_str()) {
+            return Ok(());
+        }
+        if by == Guardrail::DryRun {
+            let parameters = serde_json::Value::Object(plan.parameters.clone());
+            tracing::info!("[DRY-RUN] Would execute: {} with {parameters}", plan.runbook_id);
+        }
+        let said = redact::text(reason);
+        tracing::info!(incident_id = %plan.incident_id, refused_by = by.as_str(), reason = %said, "the plan waits");
+        let reason = reason.to_owned();
+        self.record(move |recorder| recorder.refused(&plan, by, &reason).map(drop)).await
+    }
+
+    async fn heal(
+        &self,
+        host: &WindowsHost,
+        plan: Plan,
+        execution_id: String,
+        started: Timestamp,
+    ) -> Result<(), StoreError> {
         tracing::info!(
             incident_id = %plan.incident_id, host_id = %plan.target.host_id,
             runbook_id = %plan.runbook_id, rule_id = %plan.rule_id, "healing"
@@ -290,7 +331,12 @@ impl Agent {
     }
 }
 
-fn to_a_person(plan: Plan, reason: String) -> Escalation {
+/// A line that operators grep for: once a decision, not with every round in which the plan waits.
+fn log_match(rule_id: &str, incident_id: &IncidentId, target: &Target) {
+    tracing::info!(%rule_id, %incident_id, host_id = %target.host_id, "L1 rule matched");
+}
+
+fn to_a_person(plan: Plan, reason: String, refused_by: Option<Guardrail>) -> Escalation {
     Escalation {
         incident_id: plan.incident_id,
         target: plan.target,
@@ -298,6 +344,7 @@ fn to_a_person(plan: Plan, reason: String) -> Escalation {
         finding: plan.finding,
         rule_id: Some(plan.rule_id),
         reason,
+        refused_by,
         suggested_runbook: Some(plan.runbook_id),
     }
 }

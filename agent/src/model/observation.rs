@@ -22,10 +22,12 @@ pub enum CheckKind {
     Services,
     TimeSync,
     Disk,
+    Clock,
+    CentralCommand,
 }
 
 impl CheckKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Patching,
         Self::Antivirus,
         Self::Backup,
@@ -36,6 +38,8 @@ impl CheckKind {
         Self::Services,
         Self::TimeSync,
         Self::Disk,
+        Self::Clock,
+        Self::CentralCommand,
     ];
 
     /// The check of this name.
@@ -55,6 +59,8 @@ impl CheckKind {
             Self::Services => "services",
             Self::TimeSync => "time_sync",
             Self::Disk => "disk",
+            Self::Clock => "clock",
+            Self::CentralCommand => "central_command",
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! A plan only names a runbook and parameters that the runbook's schema admits; nothing in it is a command.
 
+use super::Guardrail;
+use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::{Finding, Severity};
 use msp_contracts::ids::{IncidentId, OrderId};
-use msp_contracts::outcome::{Detail, Level};
+use msp_contracts::outcome::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -32,6 +34,8 @@ pub struct Asked {
     pub order_id: OrderId,
     pub issued_by: String,
     pub reason: String,
+    /// Until when it may be carried out: the order's own word in the place of Central Command's freshness.
+    pub execute_by: Timestamp,
 }
 
 impl Plan {
@@ -58,6 +62,8 @@ pub struct Escalation {
     pub finding: Finding,
     pub rule_id: Option<String>,
     pub reason: String,
+    /// The guardrail that sent the plan to a person, when one did.
+    pub refused_by: Option<Guardrail>,
     pub urgency: Severity,
     pub suggested_runbook: Option<String>,
 }
@@ -73,13 +79,14 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Allow,
-    /// Not now: `deferred` or `dry_run`, and why.
+    /// Not now: `by` holds it back, and why.
     Refuse {
-        detail: Detail,
+        by: Guardrail,
         reason: String,
     },
     /// Not by this agent: a person has to.
     Escalate {
+        by: Guardrail,
         reason: String,
     },
 }

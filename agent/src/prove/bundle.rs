@@ -1,7 +1,7 @@
 //! From what happened to the words of the evidence. Everything passes redaction here, before it is signed.
 
 use crate::act::perform::Performed;
-use crate::model::{Escalation, Plan};
+use crate::model::{Escalation, Guardrail, Plan};
 use crate::prove::record::orders::Over;
 use crate::redact;
 use jiff::Timestamp;
@@ -106,12 +106,13 @@ impl Draft {
     }
 
     /// A plan was judged and not carried out.
-    pub fn refusal(plan: &Plan, detail: Detail, reason: &str, now: Timestamp) -> Self {
+    pub fn refusal(plan: &Plan, by: Guardrail, reason: &str, now: Timestamp) -> Self {
+        let refused_by = Some(by.as_str().to_owned());
         Self {
             incident_id: Some(plan.incident_id.clone()),
-            plan: Some(record(plan, None, reason.to_owned())),
+            plan: Some(PlanRecord { refused_by, ..record(plan, None, reason.to_owned()) }),
             pre_state: state(&plan.finding),
-            detail: Some(detail),
+            detail: Some(by.detail()),
             level: Some(plan.level),
             ..Self::of_finding(BundleKind::Refusal, &plan.target, &plan.finding, now)
         }
@@ -131,6 +132,7 @@ impl Draft {
                 runbook_version: None,
                 parameters: Value::Null,
                 reason: escalation.reason.clone(),
+                refused_by: escalation.refused_by.map(|by| by.as_str().to_owned()),
             }),
             pre_state: state(finding),
             detail: Some(Detail::Escalated),
@@ -155,6 +157,7 @@ impl Draft {
                     _ => None,
                 },
                 runbook_version: None,
+                refused_by: None,
                 parameters: asked,
                 reason: order.map_or_else(
                     || "an order that does not verify".to_owned(),
@@ -235,5 +238,6 @@ fn record(plan: &Plan, runbook_version: Option<u32>, reason: String) -> PlanReco
         runbook_version,
         parameters: Value::Object(plan.parameters.clone()),
         reason,
+        refused_by: None,
     }
 }

@@ -4,6 +4,7 @@
 //! of the three exists without the others. The hash is taken over the envelope's exact stored bytes.
 
 use super::bundle::Draft;
+use crate::guard::clock_sanity;
 use crate::store::{StoreError, evidence, facts, outbox};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -128,6 +129,7 @@ pub fn append(
         envelope: bytes,
     };
     evidence::append(db, &row, &head)?;
+    clock_sanity::stored(db, completed)?;
     let path = api::EVIDENCE.replace("{site}", &signer.site_id);
     let submission = EvidenceSubmission { schema_version: SCHEMA_VERSION, bundle: envelope };
     outbox::owe(db, outbox::Kind::Evidence, &bundle_id.to_string(), &path, &submission, now)?;

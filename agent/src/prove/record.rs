@@ -7,7 +7,7 @@ pub mod orders;
 use super::bundle::Draft;
 use super::chain::{Signer, append};
 use crate::act::perform::Performed;
-use crate::model::{Escalation, Observation, Plan};
+use crate::model::{Escalation, Guardrail, Observation, Plan};
 use crate::redact;
 use crate::store::incidents::{self, Ongoing};
 use crate::store::statuses::{self, Key};
@@ -176,6 +176,7 @@ impl Recorder<'_> {
                     finding: plan.finding.clone(),
                     rule_id: Some(plan.rule_id.clone()),
                     reason: format!("{} ended {}: {why}", plan.runbook_id, performed.detail),
+                    refused_by: None,
                     urgency: plan.finding.severity.max(Severity::High),
                     suggested_runbook: None,
                 };
@@ -216,15 +217,15 @@ impl Recorder<'_> {
     }
 
     /// A plan was judged and not carried out.
-    pub fn refused(&self, plan: &Plan, detail: Detail, reason: &str) -> Result<BundleId, StoreError> {
-        let evidence_id = self.prove(Draft::refusal(plan, detail, reason, self.now))?;
-        incidents::refused(self.db, &plan.incident_id, reason)?;
+    pub fn refused(&self, plan: &Plan, by: Guardrail, reason: &str) -> Result<BundleId, StoreError> {
+        let evidence_id = self.prove(Draft::refusal(plan, by, reason, self.now))?;
+        incidents::refused(self.db, &plan.incident_id, by.as_str())?;
         let execution_id = crate::act::intent::new_execution_id();
         let intent = self.at_once(&execution_id, &plan.incident_id, &plan.target.host_id, plan.level);
         let intent = executions::Intent { rule_id: Some(&plan.rule_id), runbook_id: Some(&plan.runbook_id), ..intent };
         executions::intend(self.db, &intent)?;
         let ending = Ending { execution_id: &execution_id, started: self.now };
-        self.executed(plan, detail, Some(reason), evidence_id, &ending)?;
+        self.executed(plan, by.detail(), Some(reason), evidence_id, &ending)?;
         Ok(evidence_id)
     }
 

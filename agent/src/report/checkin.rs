@@ -7,8 +7,8 @@ use super::client::{CallError, Central};
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::{Config, credentials, sealed};
+use crate::guard::clock_sanity;
 use crate::store::{Store, StoreError, facts};
-use jiff::SignedDuration;
 use msp_contracts::SCHEMA_VERSION;
 use msp_contracts::api::{self, AgentReport, CheckinReply, CheckinRequest, WindowsTarget};
 use msp_contracts::dsse::{DsseError, Signed};
@@ -145,12 +145,11 @@ pub async fn check_in(
         .write(move |db| {
             let highest = facts::sequence(db, facts::FRESHNESS_SEQUENCE)?;
             // The stamp's own time is signed; the reply's plain field is not.
-            let ahead: SignedDuration = now.duration_since(freshness.stamp.issued);
             let checked = freshness.stamp.check(&site, &host, now, highest);
             if matches!(checked, Ok(()) | Err(StampError::Expired { .. } | StampError::FromTheFuture { .. }))
                 && highest.is_none_or(|highest| freshness.stamp.sequence > highest)
             {
-                facts::set(db, facts::CLOCK_AHEAD_SECONDS, &ahead.as_secs().to_string())?;
+                clock_sanity::server_said(db, now, freshness.stamp.issued)?;
             }
             if let Err(source) = checked {
                 return Ok(Err(source));

@@ -1,6 +1,8 @@
 //! Single values that must outlive a restart.
 
+use super::evidence;
 use super::{Doing, StoreError};
+use jiff::Timestamp;
 use msp_contracts::ids::Counter;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -44,6 +46,11 @@ pub fn set(db: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
 pub fn unset(db: &Connection, name: &str) -> Result<(), StoreError> {
     db.execute("DELETE FROM facts WHERE name = ?1", [name]).doing("removing a fact")?;
     Ok(())
+}
+
+/// The time stored under `name`.
+pub fn time(db: &Connection, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    get(db, name)?.map(|text| evidence::time(&text)).transpose()
 }
 
 /// The highest sequence accepted under `name`.

@@ -6,11 +6,10 @@
 use super::{Dir, Refused, Site, table};
 use crate::clock;
 use crate::enroll;
-use crate::store::{CredentialRow, Recipient, Sealed, Store};
+use crate::store::{CredentialRow, Recipient, Sealed, Store, TargetRow};
 use anyhow::Context;
 use clap::Subcommand;
 use msp_contracts::SCHEMA_VERSION;
-use msp_contracts::api::WindowsTarget;
 use msp_contracts::logon::TargetLogon;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -156,7 +155,7 @@ fn password(file: &Path) -> anyhow::Result<Zeroizing<String>> {
 
 /// The server's name as the list of targets writes it.
 async fn listed(store: &Store, site: &str, host: &str) -> anyhow::Result<String> {
-    let names: Vec<String> = store.targets(site).await?.into_iter().map(|target| target.hostname).collect();
+    let names: Vec<String> = store.owned_targets(site).await?.into_iter().map(|row| row.target.hostname).collect();
     match names.iter().find(|name| name.eq_ignore_ascii_case(host)) {
         Some(name) => Ok(name.clone()),
         None => {
@@ -174,8 +173,9 @@ fn seal(recipient: &str, logon: &TargetLogon) -> anyhow::Result<String> {
     age::encrypt_and_armor(&recipient, &plaintext).context("the logon cannot be encrypted")
 }
 
-/// For each server, what its appliances have: a column of `targets list`.
-pub(super) async fn standing(store: &Store, site: &str, targets: &[WindowsTarget]) -> anyhow::Result<Vec<String>> {
+/// For each server, whether the appliance that looks after it has its logon: a column of `targets list`. Every appliance
+/// of the site, as long as none looks after it.
+pub(super) async fn standing(store: &Store, site: &str, targets: &[TargetRow]) -> anyhow::Result<Vec<String>> {
     let held = store.credentials(site).await?;
     let appliances = store.recipients(site, clock::now()).await?;
     let has = |hostname: &str, appliance: &str| {
@@ -185,12 +185,10 @@ pub(super) async fn standing(store: &Store, site: &str, targets: &[WindowsTarget
             None => format!("none for {appliance}"),
         }
     };
-    let of = |target: &WindowsTarget| {
-        let all: Vec<String> = appliances
-            .iter()
-            .map(|one| has(&target.hostname, &one.appliance))
-            .map(|text| table::printable(&text))
-            .collect();
+    let of = |TargetRow { target, owner, .. }: &TargetRow| {
+        let concerned = appliances.iter().filter(|one| owner.as_ref().is_none_or(|owner| *owner == one.appliance));
+        let has = concerned.map(|one| table::printable(&has(&target.hostname, &one.appliance)));
+        let all: Vec<String> = has.collect();
         if all.is_empty() { "no appliance enrolled".to_owned() } else { format!("credentials: {}", all.join(", ")) }
     };
     Ok(targets.iter().map(of).collect())

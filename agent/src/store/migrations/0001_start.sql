@@ -33,6 +33,7 @@ CREATE TABLE incidents (
 ) STRICT;
 -- One trouble, one incident.
 CREATE UNIQUE INDEX one_open_incident ON incidents (host_id, check_type, subject) WHERE state <> 'resolved';
+CREATE INDEX incidents_of_part ON incidents (host_id, check_type, subject);
 
 -- A row without completed_at is an open intent: it was stored before anything was done.
 CREATE TABLE executions (
@@ -52,6 +53,9 @@ CREATE TABLE executions (
 ) STRICT;
 CREATE INDEX executions_of_incident ON executions (incident_id);
 CREATE INDEX open_intents ON executions (host_id) WHERE completed_at IS NULL;
+-- Heals alone, for the guard: refusals and escalations are executions with the plan 'null'.
+CREATE INDEX heals_by_start ON executions (started_at) WHERE plan <> 'null';
+CREATE INDEX heals_of_host ON executions (host_id) WHERE plan <> 'null';
 
 CREATE TABLE cooldowns (key TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
 
