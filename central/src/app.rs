@@ -5,13 +5,15 @@
 
 use crate::api::{self, Context};
 use crate::directory::Directory;
+use crate::enroll::Desk;
 use crate::listen::{self, Door, Limits};
 use crate::metrics::{self, Metrics};
 use crate::people;
-use crate::pki;
+use crate::pki::{self, Authority};
 use crate::signing::Signer;
 use crate::store::Store;
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use serde::Serialize;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -24,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long closing the database may take.
 const CLOSE: Duration = Duration::from_millis(300);
+
+/// What the enrolment's listener spends on strangers at most.
+const ENROLMENT: Limits = Limits { connections: 64, head: Duration::from_secs(10) };
 
 /// A listener that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +65,12 @@ pub(crate) struct Options {
     pub(crate) agents: SocketAddr,
     pub(crate) people: SocketAddr,
     pub(crate) metrics: Option<SocketAddr>,
+    /// Where appliances enrol by a token; nowhere when absent.
+    pub(crate) enroll: Option<SocketAddr>,
+    /// Where agents are told to connect; derived from the server's certificate when absent.
+    pub(crate) agents_url: Option<String>,
+    /// How long a new certificate of an appliance lives.
+    pub(crate) certificate_life: SignedDuration,
     pub(crate) exit_with_stdin: bool,
     pub(crate) limits: Limits,
     pub(crate) request_timeout: Duration,
@@ -72,6 +83,7 @@ struct Ready {
     people: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<SocketAddr>,
+    enroll: Option<SocketAddr>,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
@@ -100,6 +112,18 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
         Some(address) => Some(bind(address).await?),
         None => None,
     };
+    let enrolment = match options.enroll {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let ready = Ready {
+        ready: true,
+        agents,
+        people,
+        metrics: metrics_bound.as_ref().map(|(_, address)| *address),
+        enroll: enrolment.as_ref().map(|(_, address)| *address),
+    };
+    let desk = desk(directory, options, agents, &signer)?;
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
 
@@ -107,30 +131,57 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     let context = Arc::new(Context {
         store: store.clone(),
         signer,
+        desk,
         request_timeout: options.request_timeout,
         metrics: Arc::clone(&metrics),
     });
+    let enrolment_served = match enrolment {
+        Some((listener, _)) => {
+            let door = Door::Enrolment(TlsAcceptor::from(Arc::new(pki::enrolment_config(directory)?)));
+            let limits = Limits {
+                connections: options.limits.connections.min(ENROLMENT.connections),
+                head: options.limits.head.min(ENROLMENT.head),
+            };
+            let router = api::enrolment_router(Arc::clone(&context));
+            Some(listen::serve(listener, door, router, limits, stop.clone()))
+        }
+        None => None,
+    };
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
         listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop.clone());
-    let ready = Ready { ready: true, agents, people, metrics: metrics_bound.as_ref().map(|(_, address)| *address) };
-    let metrics_served = async {
-        if let Some((listener, _)) = metrics_bound {
-            let router = metrics::router(store.clone(), metrics);
-            listen::serve(listener, Door::People, router, options.limits, stop).await;
-        }
-    };
+    let metrics_served = metrics_bound.map(|(listener, _)| {
+        let router = metrics::router(store.clone(), metrics);
+        listen::serve(listener, Door::People, router, options.limits, stop)
+    });
     let ready = serde_json::to_string(&ready)?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
 
-    tokio::join!(agents_served, people_served, metrics_served);
+    tokio::join!(agents_served, people_served, optional(metrics_served), optional(enrolment_served));
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
         tracing::warn!("the database was still busy at the end; what was answered is stored");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Who certifies, with what the directory holds.
+fn desk(directory: &Directory, options: &Options, agents: SocketAddr, signer: &Signer) -> anyhow::Result<Desk> {
+    // Kept elsewhere, it cannot be used; an enrolment's door that can only refuse is a mistake.
+    let authority = (options.enroll.is_some() || directory.ca_key().exists())
+        .then(|| Authority::load(directory))
+        .transpose()
+        .context("appliances cannot be certified")?;
+    let agents_url = match &options.agents_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => {
+            let name = pki::server_name(directory)?.unwrap_or_else(|| agents.ip().to_string());
+            format!("https://{name}:{}", agents.port())
+        }
+    };
+    Ok(Desk { authority, life: options.certificate_life, agents_url, server_keys: vec![signer.public_hex()] })
 }
 
 /// A token that is cancelled when the server is to stop.
@@ -163,4 +214,11 @@ fn stop_signal(exit_with_stdin: bool) -> std::io::Result<CancellationToken> {
         })?;
     }
     Ok(stop)
+}
+
+/// A listener that may not be asked for.
+async fn optional(served: Option<impl Future<Output = ()>>) {
+    if let Some(served) = served {
+        served.await;
+    }
 }

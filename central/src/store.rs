@@ -6,8 +6,11 @@
 //! running server) is waited for at most [`BUSY_TIMEOUT`].
 
 mod appliances;
+mod certificates;
 mod chain;
 mod chain_states;
+mod credentials;
+mod enrolment;
 mod escalations;
 mod evidence;
 mod executions;
@@ -24,8 +27,11 @@ mod standing;
 mod targets;
 
 pub(crate) use appliances::KeyMismatch;
+pub(crate) use certificates::{CertificateRow, Worth};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
+pub(crate) use credentials::{CredentialRow, Recipient, Sealed};
+pub(crate) use enrolment::{Enrolled, Keys, NewToken, NotEnrolled};
 pub(crate) use escalations::EscalationRow;
 pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
 pub(crate) use executions::ExecutionRow;

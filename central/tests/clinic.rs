@@ -129,8 +129,10 @@ impl Clinic {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line: {line:?}"));
         assert_eq!(ready["ready"], json!(true));
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        let metrics = ready["metrics"].as_str().map(|text| text.parse().unwrap());
-        Server { agents: address("agents"), people: address("people"), metrics, stdin: child.stdin.take(), child }
+        let optional = |name: &str| ready.get(name).and_then(Value::as_str).map(|text| text.parse().unwrap());
+        let (metrics, enroll) = (optional("metrics"), optional("enroll"));
+        let (agents, people) = (address("agents"), address("people"));
+        Server { agents, people, metrics, enroll, stdin: child.stdin.take(), child }
     }
 
     /// Issues a certificate to an appliance of [`SITE`].
@@ -180,6 +182,7 @@ pub struct Server {
     pub agents: SocketAddr,
     pub people: SocketAddr,
     pub metrics: Option<SocketAddr>,
+    pub enroll: Option<SocketAddr>,
 }
 
 impl Server {

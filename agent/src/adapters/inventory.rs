@@ -17,6 +17,8 @@ pub struct Server {
     pub address: IpAddr,
     pub port: u16,
     pub access: Access,
+    /// Its credentials, encrypted to this appliance.
+    pub sealed: Option<String>,
 }
 
 /// How a server is reached and logged on to. A password in the clear is not among the ways.
@@ -89,7 +91,8 @@ fn server(entry: &WindowsTarget, before: &[Server]) -> Result<Server, String> {
     if let Some(other) = before.iter().find(|other| other.address == address) {
         return Err(format!("ip_address {address} is already {}'s", other.hostname));
     }
-    Ok(Server { hostname: entry.hostname.clone(), address, port: entry.port, access: access(entry)? })
+    let (hostname, sealed) = (entry.hostname.clone(), entry.credentials.clone());
+    Ok(Server { hostname, address, port: entry.port, access: access(entry)?, sealed })
 }
 
 fn access(entry: &WindowsTarget) -> Result<Access, String> {
