@@ -12,6 +12,7 @@ mod orders;
 mod queue;
 mod rules;
 mod run;
+mod state;
 mod status;
 mod sync;
 mod targets;

@@ -7,6 +7,7 @@ use crate::api::{self, Context};
 use crate::directory::Directory;
 use crate::enroll::Desk;
 use crate::listen::{self, Door, Limits};
+use crate::metrics::{self, Metrics};
 use crate::people;
 use crate::pki::{self, Authority};
 use crate::signing::Signer;
@@ -40,6 +41,14 @@ pub(crate) enum ListenError {
         /// The address that was asked for.
         address: SocketAddr,
     },
+    /// The metrics would be open to the network.
+    #[error(
+        "the metrics have no login, so they listen on loopback only, and {address} is not (use --metrics 127.0.0.1:9464 and let a collector or a proxy on this machine pass them on)"
+    )]
+    MetricsNotLoopback {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
     /// The system refused.
     #[error("cannot listen on {address} (is the port taken? port 0 takes a free one)")]
     Bind {
@@ -61,6 +70,7 @@ pub(crate) struct Options {
     pub(crate) agents_url: Option<String>,
     /// How long a new certificate of an appliance lives.
     pub(crate) certificate_life: SignedDuration,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) exit_with_stdin: bool,
     pub(crate) limits: Limits,
     pub(crate) request_timeout: Duration,
@@ -73,6 +83,8 @@ struct Ready {
     people: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     enroll: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
@@ -82,54 +94,71 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
     Ok((listener, bound))
 }
 
+async fn bind_some(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, ListenError> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Serves until SIGTERM, SIGINT or, when asked for, the end of standard input.
 pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
     if !options.people.ip().is_loopback() {
         return Err(ListenError::NotLoopback { address: options.people }.into());
     }
+    if let Some(address) = options.metrics.filter(|address| !address.ip().is_loopback()) {
+        return Err(ListenError::MetricsNotLoopback { address }.into());
+    }
     directory.require()?;
     let _lock = directory.lock()?;
     let tls = TlsAcceptor::from(Arc::new(pki::server_config(directory)?));
+    let newcomers = TlsAcceptor::from(Arc::new(pki::enrolment_config(directory)?));
     let signer = Signer::load(directory)?;
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
     let (people_listener, people) = bind(options.people).await?;
-    let enrolment = match options.enroll {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
+    let enrolment = bind_some(options.enroll).await?;
+    let metrics_bound = bind_some(options.metrics).await?;
     let enroll = enrolment.as_ref().map(|(_, bound)| *bound);
+    let metrics_at = metrics_bound.as_ref().map(|(_, bound)| *bound);
     let desk = desk(directory, options, agents, &signer)?;
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
 
-    let context = Arc::new(Context { store: store.clone(), signer, desk, request_timeout: options.request_timeout });
-    let enrolment_served = match enrolment {
-        Some((listener, _)) => {
-            let door = Door::Enrolment(TlsAcceptor::from(Arc::new(pki::enrolment_config(directory)?)));
+    let metrics = Arc::new(Metrics::new(&store));
+    let context = Arc::new(Context {
+        store: store.clone(),
+        signer,
+        desk,
+        request_timeout: options.request_timeout,
+        metrics: Arc::clone(&metrics),
+    });
+    let enrolment_served = enrolment.map(|(listener, _)| (listener, api::enrolment_router(Arc::clone(&context))));
+    let enrolment_served = async {
+        if let Some((listener, router)) = enrolment_served {
             let limits = Limits {
                 connections: options.limits.connections.min(ENROLMENT.connections),
                 head: options.limits.head.min(ENROLMENT.head),
             };
-            let router = api::enrolment_router(Arc::clone(&context));
-            Some(listen::serve(listener, door, router, limits, stop.clone()))
+            listen::serve(listener, Door::Enrolment(newcomers), router, limits, stop.clone()).await;
         }
-        None => None,
     };
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
-        listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop);
-    let ready = serde_json::to_string(&Ready { ready: true, agents, people, enroll })?;
+        listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop.clone());
+    let metrics_served = async {
+        if let Some((listener, _)) = metrics_bound {
+            let router = metrics::router(store.clone(), metrics);
+            listen::serve(listener, Door::People, router, options.limits, stop.clone()).await;
+        }
+    };
+    let ready = Ready { ready: true, agents, people, enroll, metrics: metrics_at };
+    let ready = serde_json::to_string(&ready)?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
 
-    let enrolment_served = async {
-        if let Some(served) = enrolment_served {
-            served.await;
-        }
-    };
-    tokio::join!(agents_served, people_served, enrolment_served);
+    tokio::join!(agents_served, people_served, metrics_served, enrolment_served);
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
         tracing::warn!("the database was still busy at the end; what was answered is stored");
     }

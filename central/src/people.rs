@@ -83,7 +83,7 @@ async fn guarded(request: Request, next: Next) -> Response {
 }
 
 /// Whether the one Host header is `localhost` or a loopback address, with any port.
-fn is_loopback_name(headers: &HeaderMap) -> bool {
+pub(crate) fn is_loopback_name(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else { return false };
     let Ok(authority) = host.parse::<axum::http::uri::Authority>() else { return false };

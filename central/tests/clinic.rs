@@ -129,8 +129,9 @@ impl Clinic {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line: {line:?}"));
         assert_eq!(ready["ready"], json!(true));
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        let enroll = ready.get("enroll").and_then(Value::as_str).map(|text| text.parse().unwrap());
-        Server { agents: address("agents"), people: address("people"), enroll, stdin: child.stdin.take(), child }
+        let some = |name: &str| ready[name].as_str().map(|text| text.parse().unwrap());
+        let (agents, people, stdin) = (address("agents"), address("people"), child.stdin.take());
+        Server { agents, people, enroll: some("enroll"), metrics: some("metrics"), stdin, child }
     }
 
     /// Issues a certificate to an appliance of [`SITE`].
@@ -180,6 +181,7 @@ pub struct Server {
     pub agents: SocketAddr,
     pub people: SocketAddr,
     pub enroll: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Server {
@@ -339,6 +341,11 @@ impl Agent {
     pub async fn accepted(&self, server: &Server, envelope: &Envelope) -> EvidenceReply {
         good(self.submit(server, envelope).await).await
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an agent reads the clock when it is sent an order")]
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 pub fn hash(envelope: &Envelope) -> String {

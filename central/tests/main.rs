@@ -14,6 +14,7 @@ mod evidence;
 mod health;
 mod kill_switch;
 mod limits;
+mod metrics;
 mod newcomer;
 mod orders;
 mod ownership;

@@ -35,7 +35,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = loaded.config;
     if args.files {
         Central::new(&config)?;
-        if let Some(trouble) = Identity::load(&config)?.trouble(SystemClock::new().now()) {
+        if let Some(trouble) = Identity::load(&config)?.trouble(SystemClock::start().now()) {
             writeln!(out, "warning: {trouble}")?;
         }
         signing_key(&config)?;
@@ -56,7 +56,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 
 /// Says in words what holds heals back.
 fn guardrails(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
-    let now = SystemClock::new().now();
+    let now = SystemClock::start().now();
     match (config.healing_enabled, config.dry_run) {
         (false, _) => writeln!(out, "  healing: off (healing_enabled: false)")?,
         (true, true) => writeln!(out, "  healing: only said, not done (dry_run: true)")?,
