@@ -64,13 +64,13 @@ pub(crate) enum ListenError {
 pub(crate) struct Options {
     pub(crate) agents: SocketAddr,
     pub(crate) people: SocketAddr,
-    pub(crate) metrics: Option<SocketAddr>,
     /// Where appliances enrol by a token; nowhere when absent.
     pub(crate) enroll: Option<SocketAddr>,
     /// Where agents are told to connect; derived from the server's certificate when absent.
     pub(crate) agents_url: Option<String>,
     /// How long a new certificate of an appliance lives.
     pub(crate) certificate_life: SignedDuration,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) exit_with_stdin: bool,
     pub(crate) limits: Limits,
     pub(crate) request_timeout: Duration,
@@ -82,8 +82,9 @@ struct Ready {
     agents: SocketAddr,
     people: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
-    metrics: Option<SocketAddr>,
     enroll: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
@@ -91,6 +92,13 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+async fn bind_some(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, ListenError> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Serves until SIGTERM, SIGINT or, when asked for, the end of standard input.
@@ -104,25 +112,15 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     directory.require()?;
     let _lock = directory.lock()?;
     let tls = TlsAcceptor::from(Arc::new(pki::server_config(directory)?));
+    let newcomers = TlsAcceptor::from(Arc::new(pki::enrolment_config(directory)?));
     let signer = Signer::load(directory)?;
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
     let (people_listener, people) = bind(options.people).await?;
-    let metrics_bound = match options.metrics {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
-    let enrolment = match options.enroll {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
-    let ready = Ready {
-        ready: true,
-        agents,
-        people,
-        metrics: metrics_bound.as_ref().map(|(_, address)| *address),
-        enroll: enrolment.as_ref().map(|(_, address)| *address),
-    };
+    let enrolment = bind_some(options.enroll).await?;
+    let metrics_bound = bind_some(options.metrics).await?;
+    let enroll = enrolment.as_ref().map(|(_, bound)| *bound);
+    let metrics_at = metrics_bound.as_ref().map(|(_, bound)| *bound);
     let desk = desk(directory, options, agents, &signer)?;
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
@@ -135,31 +133,32 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
         request_timeout: options.request_timeout,
         metrics: Arc::clone(&metrics),
     });
-    let enrolment_served = match enrolment {
-        Some((listener, _)) => {
-            let door = Door::Enrolment(TlsAcceptor::from(Arc::new(pki::enrolment_config(directory)?)));
+    let enrolment_served = enrolment.map(|(listener, _)| (listener, api::enrolment_router(Arc::clone(&context))));
+    let enrolment_served = async {
+        if let Some((listener, router)) = enrolment_served {
             let limits = Limits {
                 connections: options.limits.connections.min(ENROLMENT.connections),
                 head: options.limits.head.min(ENROLMENT.head),
             };
-            let router = api::enrolment_router(Arc::clone(&context));
-            Some(listen::serve(listener, door, router, limits, stop.clone()))
+            listen::serve(listener, Door::Enrolment(newcomers), router, limits, stop.clone()).await;
         }
-        None => None,
     };
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
         listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop.clone());
-    let metrics_served = metrics_bound.map(|(listener, _)| {
-        let router = metrics::router(store.clone(), metrics);
-        listen::serve(listener, Door::People, router, options.limits, stop)
-    });
+    let metrics_served = async {
+        if let Some((listener, _)) = metrics_bound {
+            let router = metrics::router(store.clone(), metrics);
+            listen::serve(listener, Door::People, router, options.limits, stop.clone()).await;
+        }
+    };
+    let ready = Ready { ready: true, agents, people, enroll, metrics: metrics_at };
     let ready = serde_json::to_string(&ready)?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
 
-    tokio::join!(agents_served, people_served, optional(metrics_served), optional(enrolment_served));
+    tokio::join!(agents_served, people_served, metrics_served, enrolment_served);
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
         tracing::warn!("the database was still busy at the end; what was answered is stored");
     }
@@ -214,11 +213,4 @@ fn stop_signal(exit_with_stdin: bool) -> std::io::Result<CancellationToken> {
         })?;
     }
     Ok(stop)
-}
-
-/// A listener that may not be asked for.
-async fn optional(served: Option<impl Future<Output = ()>>) {
-    if let Some(served) = served {
-        served.await;
-    }
 }

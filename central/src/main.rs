@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`cli`] what can be asked, [`app`] how the server is wired, [`listen`] the listeners,
 //! [`api`] the agents' calls, [`people`] the pages, [`metrics`] the numbers for monitoring, [`enroll`] who belongs to
-//! the fleet, [`orders`] and [`kill_switch`] what is asked of appliances, [`store`] what is kept; [`directory`], [`pki`],
-//! [`signing`] and [`fleet`] are what they stand on.
+//! the fleet, [`orders`] and [`kill_switch`] what is asked of appliances, [`store`] what is kept; [`directory`],
+//! [`pki`], [`signing`] and [`fleet`] are what they stand on.
 
 mod api;
 mod app;

@@ -129,10 +129,9 @@ impl Clinic {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line: {line:?}"));
         assert_eq!(ready["ready"], json!(true));
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        let optional = |name: &str| ready.get(name).and_then(Value::as_str).map(|text| text.parse().unwrap());
-        let (metrics, enroll) = (optional("metrics"), optional("enroll"));
-        let (agents, people) = (address("agents"), address("people"));
-        Server { agents, people, metrics, enroll, stdin: child.stdin.take(), child }
+        let some = |name: &str| ready[name].as_str().map(|text| text.parse().unwrap());
+        let (agents, people, stdin) = (address("agents"), address("people"), child.stdin.take());
+        Server { agents, people, enroll: some("enroll"), metrics: some("metrics"), stdin, child }
     }
 
     /// Issues a certificate to an appliance of [`SITE`].
@@ -181,8 +180,8 @@ pub struct Server {
     stdin: Option<ChildStdin>,
     pub agents: SocketAddr,
     pub people: SocketAddr,
-    pub metrics: Option<SocketAddr>,
     pub enroll: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Server {

@@ -16,9 +16,9 @@ pub struct Server {
     pub hostname: String,
     pub address: IpAddr,
     pub port: u16,
-    pub access: Access,
     /// Its credentials, encrypted to this appliance.
     pub sealed: Option<String>,
+    pub access: Access,
 }
 
 /// How a server is reached and logged on to. A password in the clear is not among the ways.
@@ -91,8 +91,13 @@ fn server(entry: &WindowsTarget, before: &[Server]) -> Result<Server, String> {
     if let Some(other) = before.iter().find(|other| other.address == address) {
         return Err(format!("ip_address {address} is already {}'s", other.hostname));
     }
-    let (hostname, sealed) = (entry.hostname.clone(), entry.credentials.clone());
-    Ok(Server { hostname, address, port: entry.port, access: access(entry)?, sealed })
+    Ok(Server {
+        hostname: entry.hostname.clone(),
+        address,
+        port: entry.port,
+        access: access(entry)?,
+        sealed: entry.credentials.clone(),
+    })
 }
 
 fn access(entry: &WindowsTarget) -> Result<Access, String> {

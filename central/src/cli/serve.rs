@@ -38,9 +38,6 @@ pub(super) struct Arguments {
     /// Where people look, over HTTP: loopback only
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8444")]
     people: SocketAddr,
-    /// Where monitoring reads GET /metrics, over HTTP: loopback only; nowhere unless given
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    metrics: Option<SocketAddr>,
     /// Where new appliances enrol by a token: HTTPS without client certificates; nowhere unless given
     #[arg(long, value_name = "ADDRESS:PORT")]
     enroll: Option<SocketAddr>,
@@ -50,6 +47,9 @@ pub(super) struct Arguments {
     /// How long an appliance's certificate lives, when it enrols or renews: a number with s, m, h or d
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = duration::parse)]
     certificate_lifetime: SignedDuration,
+    /// Where monitoring reads GET /metrics, over HTTP: loopback only; nowhere unless given
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
     /// Stop when standard input ends: for a parent that must not leave servers behind
     #[arg(long)]
     exit_with_stdin: bool,
@@ -68,10 +68,10 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
     let options = Options {
         agents: arguments.listen,
         people: arguments.people,
-        metrics: arguments.metrics,
         enroll: arguments.enroll,
         agents_url: arguments.agents_url.clone(),
         certificate_life: arguments.certificate_lifetime,
+        metrics: arguments.metrics,
         exit_with_stdin: arguments.exit_with_stdin,
         limits: Limits {
             connections: usize::from(arguments.max_connections),
