@@ -246,6 +246,12 @@ fn every_help_teaches_with_an_example() {
         &["rules", "list"],
         &["site", "tier"],
         &["appliance", "forget-key"],
+        &["order", "issue"],
+        &["order", "list"],
+        &["order", "show"],
+        &["kill-switch", "engage"],
+        &["kill-switch", "release"],
+        &["kill-switch", "show"],
         &["list"],
     ];
     for command in commands {

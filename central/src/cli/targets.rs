@@ -48,7 +48,7 @@ An entry needs an IP address: it is the only thing a target is routed by.
   certificate_sha256  believe this certificate and no other. On the server:
                       openssl s_client -connect ADDRESS:5986 </dev/null |
                         openssl x509 -noout -fingerprint -sha256
-  appliance           the appliance that looks after the server, else the one that
+  appliance           who looks after the server, else the appliance that
                       checked in first
 A file that holds nothing is refused; the list [] takes all servers away.";
 
