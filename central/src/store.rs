@@ -2,13 +2,14 @@
 //!
 //! Writes go through one connection and begin with BEGIN IMMEDIATE, so that no transaction fails half
 //! way because another one wrote first; reads have connections of their own that cannot write. WAL with
-//! synchronous FULL: what was answered is on the disk. Another process (the command line beside a
+//! synchronous FULL: what was answered is on the disk. Check-ins, the most frequent of all calls, share transactions. Another process (the command line beside a
 //! running server) is waited for at most [`BUSY_TIMEOUT`].
 
 mod appliances;
 mod certificates;
 mod chain;
 mod chain_states;
+mod check_ins;
 mod credentials;
 mod enrolment;
 mod escalations;
@@ -26,10 +27,10 @@ mod stamps;
 mod standing;
 mod targets;
 
-pub(crate) use appliances::KeyMismatch;
 pub(crate) use certificates::{CertificateRow, Worth};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
+pub(crate) use check_ins::KeyMismatch;
 pub(crate) use credentials::{CredentialRow, Recipient, Sealed};
 pub(crate) use enrolment::{Enrolled, Keys, NewToken, NotEnrolled};
 pub(crate) use escalations::EscalationRow;
@@ -151,6 +152,7 @@ pub(crate) struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     write_seconds: Histogram,
+    check_ins: Arc<check_ins::Queue>,
 }
 
 impl Store {
@@ -165,12 +167,16 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         let open = |source| StoreError::Open { path: path.to_owned(), source };
-        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        // A connection to a file does not break while it lies idle: to try each before its use costs and finds nothing.
+        let pool = |connections| {
+            let options = SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
+            options.acquire_timeout(ACQUIRE_TIMEOUT)
+        };
         let write_seconds = Histogram::new(WRITE_BUCKETS);
         let writer = measured(pool(1), &write_seconds).connect_with(options.clone()).await.map_err(open)?;
         MIGRATIONS.run(&writer).await.map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(open)?;
-        Ok(Self { writer, readers, write_seconds })
+        Ok(Self { writer, readers, write_seconds, check_ins: Arc::default() })
     }
 
     /// How long each transaction that may write held the one connection, in seconds.
