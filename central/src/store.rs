@@ -6,28 +6,37 @@
 //! running server) is waited for at most [`BUSY_TIMEOUT`].
 
 mod appliances;
+mod audit;
 mod chain;
 mod chain_states;
+mod changes;
 mod escalations;
 mod evidence;
+mod evidence_subjects;
 mod executions;
 mod health;
 mod incidents;
 mod once;
+mod people;
 mod rules;
+mod sessions;
 mod sites;
 mod stamps;
 mod standing;
 mod targets;
 
 pub(crate) use appliances::KeyMismatch;
+pub(crate) use audit::{Action, Actor, AuditRow, Entry};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
 pub(crate) use escalations::EscalationRow;
 pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
+pub(crate) use evidence_subjects::{EvidenceFilter, StoredBundle};
 pub(crate) use executions::ExecutionRow;
 pub(crate) use incidents::{IncidentRow, Resolved};
 pub(crate) use once::Once;
+pub(crate) use people::PersonRow;
+pub(crate) use sessions::{ABSOLUTE, CameBy, IDLE, SessionRow};
 pub(crate) use stamps::StampKind;
 pub(crate) use standing::Standing;
 
