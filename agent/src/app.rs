@@ -4,9 +4,15 @@
 //! a slow or dead one never holds up the others. All end when the token is cancelled.
 
 mod connection;
+mod contact;
 mod fleet;
+mod orders;
+mod pace;
 pub mod policy;
 pub mod round;
+pub mod status;
+mod supervisor;
+pub mod vigil;
 
 use crate::causes::chain;
 use crate::clock::Clock;
@@ -17,23 +23,31 @@ use crate::report::client::Central;
 use crate::report::drain::Drain;
 use crate::report::{checkin, sync};
 use crate::sense::host::{self, Machine};
+use crate::sense::own;
+use crate::store::server_keys::ServerKeys;
 use crate::store::{Store, facts};
 use anyhow::Context;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use msp_contracts::api::WindowsTarget;
 use msp_contracts::evidence::Target;
 use msp_contracts::keys::{self, SigningKey, VerifyingKey};
+use pace::Pace;
 use policy::Policy;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use vigil::Vigil;
 use zeroize::Zeroizing;
 
 /// How long one check of the appliance may take.
 pub const HOST_CHECK_LIMIT: Duration = Duration::from_secs(30);
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Everything the loops share.
 pub struct Agent {
@@ -41,7 +55,14 @@ pub struct Agent {
     pub clock: Arc<dyn Clock>,
     pub store: Store,
     pub signer: Arc<Signer>,
-    pub server_keys: Vec<VerifyingKey>,
+    /// The key of Central Command that the configuration names.
+    pub configured_key: VerifyingKey,
+    /// The keys of Central Command that are believed; replaced when an order rotates them.
+    pub server_keys: watch::Sender<Arc<ServerKeys>>,
+    /// The key that signs the evidence, in hexadecimal.
+    pub public_key: String,
+    /// What the configuration allows the guard to allow.
+    pub guard: Arc<guard::Policy>,
     /// The appliance itself, as findings and evidence name it.
     pub appliance: Target,
     /// The rules and the baseline in force; replaced when rules change.
@@ -50,29 +71,36 @@ pub struct Agent {
     pub inventory: watch::Sender<Vec<WindowsTarget>>,
     /// Changes when something was added to the outbox.
     pub owed: watch::Sender<()>,
+    /// Changes when machines are to be looked at at once: an order waits for one of them.
+    pub look: watch::Sender<()>,
+    /// Changes when Central Command is to be asked at once.
+    pub contact: watch::Sender<()>,
+    /// Whether the last check-in succeeded.
+    pub reached: AtomicBool,
+    /// The watch over the loops.
+    pub vigil: Arc<Vigil>,
+    pub started_at: Timestamp,
     /// True once a check-in has succeeded since the start: Central Command knows this agent's key then.
     pub known: watch::Sender<bool>,
 }
 
 impl Agent {
-    /// What the configuration allows the guard to allow.
-    pub fn guard_policy(&self) -> guard::Policy {
-        guard::Policy { healing_enabled: self.config.healing_enabled, dry_run: self.config.dry_run }
-    }
-
     /// Opens the state and reads keys, rules and baseline.
     ///
     /// # Errors
     /// When any of it is missing or damaged: the message names the file and the cure.
     pub async fn open(config: Config, clock: Arc<dyn Clock>, appliance: Target) -> anyhow::Result<Self> {
         let key = signing_key(&config)?;
-        let server_keys = vec![keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?];
+        let configured_key = keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?;
         let store = Store::open(&config.state_dir)?;
-        let (envelope, targets) =
-            store.write(|db| Ok((facts::get(db, facts::RULES)?, checkin::inventory(db)?))).await?;
-        if let Err(error) = sync::lay_out(&config.state_dir, envelope.as_deref(), &server_keys) {
+        let (envelope, targets, server_keys) = store
+            .write(move |db| {
+                Ok((facts::get(db, facts::RULES)?, checkin::inventory(db)?, ServerKeys::of(db, configured_key)?))
+            })
+            .await?;
+        if let Err(error) = sync::lay_out(&config.state_dir, envelope.as_deref(), &server_keys.ever) {
             tracing::error!(error = %chain(&error), "the stored rule set is not used; the built-in rules are");
-            if let Err(error) = sync::lay_out(&config.state_dir, None, &server_keys) {
+            if let Err(error) = sync::lay_out(&config.state_dir, None, &[]) {
                 tracing::error!(error = %chain(&error), "the folder of the synced rules could not be emptied");
             }
         }
@@ -84,14 +112,22 @@ impl Agent {
             deployment_mode: config.deployment_mode,
         };
         Ok(Self {
+            started_at: clock.now(),
+            vigil: Vigil::new(Arc::clone(&clock)),
             clock,
             store,
+            public_key: keys::public_to_hex(&signer.key.verifying_key()),
             signer: Arc::new(signer),
-            server_keys,
+            configured_key,
+            server_keys: watch::Sender::new(Arc::new(server_keys)),
+            guard: Arc::new(guard::Policy::of(&config)),
             appliance,
             policy: watch::Sender::new(policy),
             inventory: watch::Sender::new(targets),
             owed: watch::Sender::new(()),
+            look: watch::Sender::new(()),
+            contact: watch::Sender::new(()),
+            reached: AtomicBool::new(false),
             known: watch::Sender::new(false),
             config,
         })
@@ -106,16 +142,18 @@ impl Agent {
         let drain = Drain {
             central: central.clone(),
             store: self.store.clone(),
-            server_keys: self.server_keys.clone(),
+            server_keys: self.server_keys.subscribe(),
             added: self.owed.subscribe(),
         };
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).deliver(drain, stop.clone()));
         loops.spawn(Arc::clone(&self).check_in(central.clone(), stop.clone()));
-        loops.spawn(Arc::clone(&self).sync_rules(central, stop.clone()));
+        loops.spawn(Arc::clone(&self).sync_rules(central.clone(), stop.clone()));
+        loops.spawn(Arc::clone(&self).follow_orders(central, stop.clone()));
         loops.spawn(Arc::clone(&self).watch_appliance(machine, stop.clone()));
         loops.spawn(fleet::watch_servers(Arc::clone(&self), stop.clone()));
         loops.spawn(Arc::clone(&self).roll_up(stop.clone()));
+        loops.spawn(supervisor::supervise(Arc::clone(&self), stop.clone()));
         while let Some(ended) = loops.join_next().await {
             if stop.is_cancelled() {
                 continue;
@@ -130,89 +168,14 @@ impl Agent {
         Ok(())
     }
 
-    /// Delivers what is owed, from the first check-in on: it is the check-in that tells Central Command the key
-    /// which signs the evidence, and a report that comes before it would be refused for good.
-    async fn deliver(self: Arc<Self>, drain: Drain, stop: CancellationToken) {
-        let mut known = self.known.subscribe();
-        let first = tokio::select! {
-            () = stop.cancelled() => return,
-            first = known.wait_for(|known| *known) => first.is_ok(),
-        };
-        if first {
-            drain.run(stop).await;
-        }
-    }
-
-    fn poll(&self) -> Duration {
-        Duration::from_secs(self.config.poll_interval)
-    }
-
-    async fn check_in(self: Arc<Self>, central: Central, stop: CancellationToken) {
-        let public_key = keys::public_to_hex(&self.signer.key.verifying_key());
-        let mut reached = false;
-        loop {
-            let once = checkin::check_in(
-                &central,
-                &self.config,
-                &public_key,
-                &self.server_keys,
-                &self.store,
-                self.clock.as_ref(),
-            );
-            match once.await {
-                Ok(changed) => {
-                    if !reached {
-                        tracing::info!(url = %self.config.mcp_url, "checked in with Central Command");
-                    }
-                    reached = true;
-                    self.known.send_replace(true);
-                    if let Some(targets) = changed {
-                        tracing::info!(servers = targets.len(), "the inventory of Windows servers changed");
-                        self.inventory.send_replace(targets);
-                    }
-                }
-                Err(error) => {
-                    reached = false;
-                    tracing::warn!(error = %chain(&error), "check-in failed; work goes on with what is known");
-                }
-            }
-            if !waited(self.poll(), &stop).await {
-                return;
-            }
-        }
-    }
-
-    async fn sync_rules(self: Arc<Self>, central: Central, stop: CancellationToken) {
-        // Rules that are stored and not in force yet: kept until they are, whatever goes wrong in between.
-        let mut stale = false;
-        loop {
-            match sync::sync(&central, &self.config, &self.server_keys, &self.store, self.clock.as_ref()).await {
-                Ok(changed) => stale |= changed,
-                Err(error) => tracing::warn!(error = %chain(&error), "rule sync failed; the rules stay as they are"),
-            }
-            if stale {
-                match self.reload_rules().await {
-                    Ok(()) => stale = false,
-                    Err(error) => tracing::error!(error = %format!("{error:#}"), "the new rules could not be loaded"),
-                }
-            }
-            if !waited(self.poll(), &stop).await {
-                return;
-            }
-        }
-    }
-
-    async fn reload_rules(&self) -> anyhow::Result<()> {
-        let envelope = self.store.write(|db| facts::get(db, facts::RULES)).await?;
-        sync::lay_out(&self.config.state_dir, envelope.as_deref(), &self.server_keys)?;
-        self.policy.send_replace(Arc::new(Policy::load(&self.config)?));
-        Ok(())
-    }
-
     async fn watch_appliance(self: Arc<Self>, machine: Arc<Machine>, stop: CancellationToken) {
         let every = Duration::from_secs(self.config.host_check_interval);
+        let mut pace = Pace::new(self.vigil.watch("appliance", HOST_CHECK_LIMIT), every, self.look.subscribe());
         let threads = host::Threads::default();
         loop {
+            // Every check ends in time; then each is followed, which takes a few writes.
+            pace.working(HOST_CHECK_LIMIT * 2);
+            let began = self.clock.now();
             let policy = Arc::clone(&self.policy.borrow());
             let mut running = JoinSet::new();
             for check in host::all(&machine, &policy.baseline.appliance) {
@@ -226,14 +189,31 @@ impl Agent {
                 });
             }
             while running.join_next().await.is_some() {}
-            if !waited(every, &stop).await {
+            self.watch_itself().await;
+            self.looked(&self.appliance, began).await;
+            if !pace.next(&stop).await {
                 return;
             }
         }
     }
 
+    /// What the agent's own state says: whether its clock and Central Command's word can be trusted.
+    async fn watch_itself(&self) {
+        let now = self.clock.now();
+        match self.store.write(move |db| own::observe(db, now)).await {
+            Ok(observations) => {
+                for observation in observations {
+                    self.follow_logged(None, &self.appliance, observation).await;
+                }
+            }
+            Err(error) => tracing::error!(error = %chain(&error), "the agent's own checks cannot be made"),
+        }
+    }
+
     async fn roll_up(self: Arc<Self>, stop: CancellationToken) {
-        while waited(until_next_hour(self.clock.as_ref()), &stop).await {
+        // Nothing wakes it: what stayed compliant is told by the hour.
+        let mut pace = Pace::new(self.vigil.watch("roll-up", HOUR), HOUR, watch::Sender::new(()).subscribe());
+        while pace.wait(until_next_hour(self.clock.as_ref()), &stop).await {
             let agent = Arc::clone(&self);
             let done = self.record(move |recorder| recorder.rolled_up(&agent.appliance)).await;
             if let Err(error) = done {
@@ -260,14 +240,6 @@ pub fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
         mode & 0o777
     );
     keys::private_from_pem(&pem).with_context(|| file.display().to_string())
-}
-
-/// Waits; false when the agent is to stop.
-async fn waited(time: Duration, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => false,
-        () = tokio::time::sleep(time) => true,
-    }
 }
 
 /// How long it is to the next full hour of the wall clock.

@@ -7,9 +7,12 @@ mod check_config;
 mod evidence;
 mod incidents;
 mod keygen;
+mod orders;
 mod queue;
 mod rules;
 mod run;
+mod status;
+mod sync;
 mod targets;
 
 use crate::config::{self, Config};
@@ -35,6 +38,7 @@ const CONFIG: &str = "/etc/msp/config.yaml";
     about = "Looks after a small practice's machines: finds drift, heals what it may, proves every step",
     after_help = "Examples:\n  msp-agent check                         look at this machine, change nothing\n  \
                   msp-agent check-config /etc/msp/config.yaml\n  msp-agent run --config /etc/msp/config.yaml\n  \
+                  msp-agent status                        how the running agent stands\n  \
                   msp-agent evidence verify               is the proof whole?\n\nEach command has its own --help with examples."
 )]
 struct Cli {
@@ -45,6 +49,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
+    Status(status::Args),
     Check(check::Args),
     CheckConfig(check_config::Args),
     Rules(rules::Args),
@@ -52,6 +57,7 @@ enum Command {
     Incidents(incidents::Args),
     Targets(targets::Args),
     Queue(queue::Args),
+    Orders(orders::Args),
     Keygen(keygen::Args),
 }
 
@@ -75,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Evidence(args) => evidence::run(args, &mut out),
         Command::Incidents(args) => incidents::run(args, &mut out),
         Command::Targets(args) => targets::run(args, &mut out),
+        Command::Status(args) => status::run(args, &mut out),
+        Command::Orders(args) => orders::run(args, &mut out),
         Command::Queue(args) => queue::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
     };

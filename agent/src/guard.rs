@@ -1,23 +1,34 @@
 //! The one judge: every plan passes here before anything is done, whoever made it.
 //!
-//! The order of the questions is the order of their weight: whether the runbook may touch this machine at
-//! all, whether anything is known to be wrong, whether something may still be running there, whether healing is on, whether the machine was left in peace long enough, whether this is a dry run.
+//! First what no waiting cures: such a plan goes to a person. Then what holds it back for now, in the order of
+//! weight: somebody's word (kill switch, healing switched off), what may still be running, trust in clock, window and
+//! server for a disruptive plan, then the limits, and last the dry run, so that it names what would really be done.
+//! Each guardrail is a file: a pure function over values. The values are read in the transaction that stores
+//! the intent of an allowed plan, so that no limit is passed by two plans that were judged at the same time.
 
-use crate::model::{Plan, Verdict};
+mod allowlist;
+mod circuit_breaker;
+pub mod clock_sanity;
+mod cooldown;
+pub mod dry_run;
+mod flapping;
+mod freshness;
+mod kill_switch;
+mod policy;
+mod rate_limit;
+mod soundness;
+pub mod window;
+
+use crate::model::{Guardrail, Plan, Verdict};
 use crate::store::statuses::Key;
-use crate::store::{StoreError, cooldowns, executions};
-use jiff::{SignedDuration, Timestamp};
-use msp_contracts::finding::{Platform, WireStatus};
-use msp_contracts::outcome::Detail;
-use msp_rules::{Catalogue, Phase};
+use crate::store::{StoreError, executions};
+use jiff::Timestamp;
+use msp_rules::{Catalogue, Runbook};
+pub use policy::Policy;
 use rusqlite::Connection;
 
-/// What the configuration allows.
-#[derive(Debug, Clone, Copy)]
-pub struct Policy {
-    pub healing_enabled: bool,
-    pub dry_run: bool,
-}
+/// A guardrail and what it has against a plan, in words; `None` when it has nothing.
+type Objection = Option<(Guardrail, String)>;
 
 /// Whether `plan` may be carried out now.
 ///
@@ -25,119 +36,93 @@ pub struct Policy {
 /// When the store cannot be read: then nothing is allowed.
 pub fn judge(
     db: &Connection,
-    policy: Policy,
+    policy: &Policy,
     catalogue: &Catalogue,
     plan: &Plan,
     now: Timestamp,
 ) -> Result<Verdict, StoreError> {
-    let Some(runbook) = catalogue.get(&plan.runbook_id) else {
-        return Ok(Verdict::Escalate { reason: format!("runbook {} is not in this version", plan.runbook_id) });
+    let runbook = match soundness::runbook(catalogue, plan) {
+        Ok(runbook) => runbook,
+        Err(reason) => return Ok(Verdict::Escalate { by: Guardrail::Soundness, reason }),
     };
-    // A Windows runbook never runs on the appliance, nor the other way round: platform is part of the finding.
-    if plan.target.platform != Platform::Windows || runbook.platform != plan.target.platform.as_str() {
-        return Ok(Verdict::Escalate {
-            reason: format!(
-                "runbook {} is for {}, {} is {}: a plan never crosses platforms",
-                runbook.id,
-                runbook.platform,
-                plan.target.host_id,
-                plan.target.platform.as_str()
-            ),
-        });
+    if let Some((by, reason)) = never(db, policy, runbook, plan, now)? {
+        return Ok(Verdict::Escalate { by, reason });
     }
-    if !runbook.phases.contains_key(&Phase::Verify) {
-        return Ok(Verdict::Escalate { reason: format!("runbook {} has no verify phase", runbook.id) });
-    }
-    if plan.finding.status != WireStatus::Fail {
-        return Ok(Verdict::Escalate {
-            reason: format!(
-                "rule {} matched although nothing is known to be wrong: only drift is healed",
-                plan.rule_id
-            ),
-        });
-    }
-    let refuse = |detail, reason| Ok(Verdict::Refuse { detail, reason });
-    let key = Key::of(&plan.finding);
-    if executions::any_open(db, &key)? {
-        return refuse(Detail::Deferred, "an earlier plan for this may still be running on the machine".to_owned());
-    }
-    if !policy.healing_enabled {
-        return refuse(Detail::Deferred, "healing is switched off (healing_enabled: false)".to_owned());
-    }
-    // A cooldown that ends further away than it lasts was set by a clock that was ahead: it counts no more.
-    let longest = SignedDuration::from_secs(plan.cooldown_seconds.try_into().unwrap_or(i64::MAX));
-    if let Some(until) = cooldowns::until(db, &plan.cooldown_key())?
-        && now < until
-        && until.duration_since(now) <= longest
-    {
-        return refuse(
-            Detail::Deferred,
-            format!("{} acted on this a short while ago: cooldown until {until}", plan.rule_id),
-        );
-    }
-    if policy.dry_run {
-        return refuse(Detail::DryRun, "this agent runs dry (dry_run: true)".to_owned());
+    if let Some((by, reason)) = not_now(db, policy, runbook, plan, now)? {
+        return Ok(Verdict::Refuse { by, reason });
     }
     Ok(Verdict::Allow)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::plan::tests::plan;
-    use crate::store::Store;
-
-    const ALLOWS: Policy = Policy { healing_enabled: true, dry_run: false };
-
-    async fn judged(policy: Policy, change: impl FnOnce(&mut Plan), cooldown: Option<&str>) -> Verdict {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let mut plan = plan();
-        change(&mut plan);
-        let until: Option<Timestamp> = cooldown.map(|text| text.parse().unwrap());
-        let now = "2026-11-21T12:00:00Z".parse().unwrap();
-        let verdict = store.write(move |db| {
-            if let Some(until) = until {
-                cooldowns::set(db, &plan.cooldown_key(), until)?;
-            }
-            judge(db, policy, &Catalogue::builtin().unwrap(), &plan, now)
-        });
-        verdict.await.unwrap()
+/// What no waiting cures.
+fn never(
+    db: &Connection,
+    policy: &Policy,
+    runbook: &Runbook,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Objection, StoreError> {
+    if let Some(reason) = allowlist::objection(&policy.runbook_allowlist, &runbook.id) {
+        return Ok(Some((Guardrail::Allowlist, reason)));
     }
-
-    fn said(verdict: &Verdict) -> &str {
-        match verdict {
-            Verdict::Allow => "",
-            Verdict::Refuse { reason, .. } | Verdict::Escalate { reason } => reason,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_windows_runbook_never_reaches_the_appliance_and_only_drift_is_healed() {
-        assert_eq!(judged(ALLOWS, |_| {}, None).await, Verdict::Allow);
-        for platform in [Platform::Nixos, Platform::Linux] {
-            let verdict = judged(ALLOWS, |plan| plan.target.platform = platform, None).await;
-            assert!(matches!(verdict, Verdict::Escalate { .. }) && said(&verdict).contains("never crosses platforms"));
-        }
-        for status in [WireStatus::Error, WireStatus::Warning, WireStatus::Pass] {
-            let verdict = judged(ALLOWS, |plan| plan.finding.status = status, None).await;
-            assert!(matches!(verdict, Verdict::Escalate { .. }) && said(&verdict).contains("only drift is healed"));
-        }
-        let verdict = judged(ALLOWS, |plan| plan.runbook_id = "RB-WIN-NOSUCH-001".into(), None).await;
-        assert!(matches!(verdict, Verdict::Escalate { .. }), "{verdict:?}");
-    }
-
-    #[tokio::test]
-    async fn a_cooldown_holds_for_its_time_and_one_from_a_clock_that_was_years_ahead_does_not() {
-        let held = judged(ALLOWS, |_| {}, Some("2026-11-21T12:09:59Z")).await;
-        assert!(said(&held).contains("cooldown until"), "{held:?}");
-        assert_eq!(judged(ALLOWS, |_| {}, Some("2026-11-21T12:00:00Z")).await, Verdict::Allow);
-        assert_eq!(judged(ALLOWS, |_| {}, Some("2036-01-01T00:00:00Z")).await, Verdict::Allow);
-    }
-
-    #[tokio::test]
-    async fn switched_off_weighs_more_than_dry() {
-        let both = Policy { healing_enabled: false, dry_run: true };
-        assert!(matches!(judged(both, |_| {}, None).await, Verdict::Refuse { detail: Detail::Deferred, .. }));
-    }
+    let undone = flapping::objection(db, policy.flapping, plan, now)?;
+    Ok(undone.map(|reason| (Guardrail::Flapping, reason)))
 }
+
+/// What may be over later.
+fn not_now(
+    db: &Connection,
+    policy: &Policy,
+    runbook: &Runbook,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Objection, StoreError> {
+    if let Some(reason) = kill_switch::objection(db)? {
+        return Ok(Some((Guardrail::KillSwitch, reason)));
+    }
+    if !policy.healing_enabled {
+        let reason = "healing is switched off (healing_enabled: false)".to_owned();
+        return Ok(Some((Guardrail::HealingEnabled, reason)));
+    }
+    if executions::any_open(db, &Key::of(&plan.finding))? {
+        let reason = "an earlier plan for this may still be running on the machine".to_owned();
+        return Ok(Some((Guardrail::OpenIntent, reason)));
+    }
+    if runbook.disruptive >= policy.disruptive_from
+        && let Some(objection) = not_disruptive_now(db, policy, runbook, plan, now)?
+    {
+        return Ok(Some(objection));
+    }
+    if let Some(reason) = circuit_breaker::objection(db, policy.breaker, plan, now)? {
+        return Ok(Some((Guardrail::CircuitBreaker, reason)));
+    }
+    if let Some(reason) = cooldown::objection(db, plan, now)? {
+        return Ok(Some((Guardrail::Cooldown, reason)));
+    }
+    if let Some(reason) = rate_limit::objection(db, policy.limits, plan, now)? {
+        return Ok(Some((Guardrail::RateLimit, reason)));
+    }
+    let dry = dry_run::in_force(db, policy.dry_run)?;
+    Ok(dry.map(|reason| (Guardrail::DryRun, reason)))
+}
+
+/// What holds back a plan that disturbs people, and no other.
+fn not_disruptive_now(
+    db: &Connection,
+    policy: &Policy,
+    runbook: &Runbook,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Objection, StoreError> {
+    if let Err(insane) = clock_sanity::of(db, now)? {
+        return Ok(Some((Guardrail::ClockSanity, format!("{} disturbs people, and {insane}", runbook.id))));
+    }
+    if let Some(reason) = window::objection(policy.window.as_ref(), runbook, now) {
+        return Ok(Some((Guardrail::MaintenanceWindow, reason)));
+    }
+    let stale = freshness::objection(db, runbook, plan, now)?;
+    Ok(stale.map(|reason| (Guardrail::Freshness, reason)))
+}
+
+#[cfg(test)]
+mod tests;

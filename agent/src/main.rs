@@ -7,6 +7,7 @@ mod causes;
 mod clock;
 mod config;
 mod model;
+mod orders;
 mod redact;
 mod store;
 

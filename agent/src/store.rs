@@ -8,10 +8,14 @@ pub mod cooldowns;
 pub mod evidence;
 pub mod executions;
 pub mod facts;
+pub mod heals;
 pub mod incidents;
+pub mod orders;
 pub mod outbox;
 mod schema;
+pub mod server_keys;
 pub mod statuses;
+pub mod tally;
 mod writer;
 
 use rusqlite::{Connection, OpenFlags};

@@ -13,6 +13,9 @@ mod executions;
 mod health;
 mod incident_resolve;
 mod incidents;
+mod order_acknowledge;
+mod order_complete;
+mod orders_pending;
 mod refusal;
 mod rules;
 
@@ -52,6 +55,9 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route(api::INCIDENT_RESOLVE, post(incident_resolve::call))
         .route(api::EXECUTIONS, post(executions::call))
         .route(api::ESCALATIONS, post(escalations::call))
+        .route(api::ORDERS_PENDING, get(orders_pending::call))
+        .route(api::ORDER_ACKNOWLEDGE, post(order_acknowledge::call))
+        .route(api::ORDER_COMPLETE, post(order_complete::call))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&context), bounded))

@@ -5,9 +5,12 @@
 //! to standard error. A reader that ends early (`| head`) changes none of it.
 
 mod appliance;
+mod asker;
 mod init;
 mod issue;
+mod kill_switch;
 mod list;
+mod order;
 mod rules;
 mod serve;
 mod site;
@@ -66,6 +69,12 @@ enum Command {
     /// An appliance's settings
     #[command(subcommand)]
     Appliance(appliance::Command),
+    /// Orders to one appliance, signed
+    #[command(subcommand)]
+    Order(Box<order::Command>),
+    /// Stop every change of a site or of one appliance, and allow them again
+    #[command(subcommand)]
+    KillSwitch(kill_switch::Command),
     /// What was reported; works while the server runs
     List(list::Arguments),
 }
@@ -201,6 +210,8 @@ async fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Rules(command) => rules::run(&command, out).await,
         Command::Site(command) => site::run(&command, out).await,
         Command::Appliance(command) => appliance::run(&command, out).await,
+        Command::Order(command) => order::run(*command, out).await,
+        Command::KillSwitch(command) => kill_switch::run(&command, out).await,
         Command::List(arguments) => list::run(&arguments, out).await,
     }
 }

@@ -1,8 +1,8 @@
 //! `msp-central`: Central Command, what the agents report to.
 //!
 //! Reading order: [`cli`] what can be asked, [`app`] how the server is wired, [`listen`] the listeners,
-//! [`api`] the agents' calls, [`people`] the pages, [`store`] what is kept; [`directory`], [`pki`],
-//! [`signing`] and [`fleet`] are what they stand on.
+//! [`api`] the agents' calls, [`people`] the pages, [`orders`] and [`kill_switch`] what is asked of appliances,
+//! [`store`] what is kept; [`directory`], [`pki`], [`signing`] and [`fleet`] are what they stand on.
 
 mod api;
 mod app;
@@ -10,7 +10,9 @@ mod cli;
 mod clock;
 mod directory;
 mod fleet;
+mod kill_switch;
 mod listen;
+mod orders;
 mod people;
 mod pki;
 mod signing;

@@ -1,4 +1,4 @@
-//! What Central Command signs: stamps, rule sets and receipts, each for one appliance.
+//! What Central Command signs: stamps, rule sets, orders and receipts, each for one appliance.
 //!
 //! A sequence is stored before it comes here, so nothing that was signed can be signed again with the
 //! same number. The private key is read once, and never printed.
@@ -12,7 +12,8 @@ use msp_contracts::api::WindowsTarget;
 use msp_contracts::canonical::{self, CanonicalError};
 use msp_contracts::dsse::{DsseError, Envelope, Signed};
 use msp_contracts::ids::Counter;
-use msp_contracts::keys::{self, KeyError, SigningKey};
+use msp_contracts::keys::{self, KeyError, SigningKey, VerifyingKey};
+use msp_contracts::order::Order;
 use msp_contracts::signed::{Freshness, HealingTier, Receipt, RuleSet, Stamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -93,6 +94,16 @@ impl Signer {
         let set = RuleSet { schema_version: SCHEMA_VERSION, stamp, version, healing_tier, rules };
         let envelope = self.sign("a rule set", &set)?;
         Ok((set, envelope))
+    }
+
+    /// Signs an order.
+    pub(crate) fn order(&self, order: &Order) -> Result<Envelope, SigningError> {
+        self.sign("an order", order)
+    }
+
+    /// The public key that appliances verify with.
+    pub(crate) fn public(&self) -> VerifyingKey {
+        self.key.verifying_key()
     }
 
     /// Signs a receipt.

@@ -71,6 +71,28 @@ impl Clinic {
         serde_json::from_str(&self.ok(&["list", what, "--dir", self.dir_text(), "--json"])).unwrap()
     }
 
+    /// Runs a command of two words with the directory and further arguments, which must succeed.
+    pub fn command(&self, words: [&str; 2], further: &[&str]) -> String {
+        self.ok(&[&[words[0], words[1], "--dir", self.dir_text()], further].concat())
+    }
+
+    /// The same, which must be refused with exit code 1.
+    pub fn command_refused(&self, words: [&str; 2], further: &[&str]) -> String {
+        self.refused(1, &[&[words[0], words[1], "--dir", self.dir_text()], further].concat())
+    }
+
+    /// Issues an order to an appliance of [`SITE`] with `--json`, and answers it.
+    pub fn order(&self, appliance: &str, what: &[&str]) -> Value {
+        let further = [&[SITE, appliance], what, &["--reason", "ticket 4711", "--by", "alice", "--json"]].concat();
+        serde_json::from_str(&self.command(["order", "issue"], &further)).unwrap()
+    }
+
+    /// An order as it stands now.
+    pub fn order_now(&self, order: &Value) -> Value {
+        let id = order["order_id"].as_str().unwrap();
+        serde_json::from_str(&self.command(["order", "show"], &[id, "--json"])).unwrap()
+    }
+
     /// Writes a file beside the directory.
     pub fn file(&self, name: &str, content: &str) -> String {
         let path = self.root.path().join(name);
@@ -236,6 +258,21 @@ impl Agent {
             "nixos_version": "25.05", "has_local_credentials": true,
             "agent_public_key": keys::public_to_hex(&self.key.verifying_key()),
         })
+    }
+
+    /// A check-in with the agent's own report.
+    pub fn report(&self, kill_switch: bool) -> Value {
+        let mut body = self.checkin();
+        body["agent"] = json!({
+            "chain": self.chain_id, "started_at": "2026-01-02T03:04:05Z", "kill_switch": kill_switch, "dry_run": false,
+            "rules_loaded": 27, "quarantined": [], "outbox_pending": 3, "outbox_rejected": 1,
+        });
+        body
+    }
+
+    /// Checks in with a report, which must succeed.
+    pub async fn reports(&self, server: &Server, kill_switch: bool) -> CheckinReply {
+        good(self.post(server, "/api/appliances/checkin", &self.report(kill_switch)).await).await
     }
 
     /// Checks in, which must succeed.

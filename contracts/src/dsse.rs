@@ -73,6 +73,12 @@ pub enum DsseError {
         /// How many keys are trusted.
         trusted: usize,
     },
+    /// The same key signed more than once: nothing honest does, and it must not count twice.
+    #[error("key {keyid} signed more than once")]
+    SignedTwice {
+        /// The key id, shortened.
+        keyid: String,
+    },
     /// A trusted key's signature does not hold.
     #[error("the signature by key {keyid} does not match the payload")]
     BadSignature {
@@ -119,7 +125,7 @@ impl Envelope {
     /// Verifies type and signature and returns the signed bytes.
     ///
     /// Signatures by unknown keys are passed over (a server that rotates keys signs with both); at
-    /// least one trusted key must have signed, and no trusted key's signature may be wrong.
+    /// least one trusted key must have signed, no trusted key's signature may be wrong, and no key may sign twice.
     ///
     /// # Errors
     /// See [`DsseError`].
@@ -130,7 +136,10 @@ impl Envelope {
         let payload = BASE64.decode(&self.payload).map_err(|source| DsseError::PayloadEncoding { source })?;
         let message = pre_authentication_encoding(&self.payload_type, &payload);
         let mut verified = false;
-        for signature in &self.signatures {
+        for (place, signature) in self.signatures.iter().enumerate() {
+            if self.signatures[..place].iter().any(|before| before.keyid == signature.keyid) {
+                return Err(DsseError::SignedTwice { keyid: short(&signature.keyid) });
+            }
             let Some(key) = trusted.iter().find(|key| key_id(key) == signature.keyid) else { continue };
             let bad = || DsseError::BadSignature { keyid: short(&signature.keyid) };
             let raw = BASE64.decode(&signature.sig).map_err(|_| bad())?;

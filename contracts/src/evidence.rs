@@ -69,6 +69,9 @@ pub struct PlanRecord {
     pub parameters: Value,
     /// Why this plan, or why it was refused.
     pub reason: String,
+    /// The guardrail that held it back, by name, when one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_by: Option<String>,
 }
 
 /// One step that was taken on the target.

@@ -202,7 +202,9 @@ impl Clinic {
              site_id: {SITE}\nhost_id: {APPLIANCE}\nmcp_url: https://{central}\nmcp_public_key: \"{}\"\n\
              client_cert_file: client.pem\nclient_key_file: client-key.pem\nca_cert_file: ca.pem\n\
              signing_key_file: signing.pem\nstate_dir: state\nrules_dir: rules\n\
-             windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: 1\n",
+             windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: 1\n\
+             # The same things drift here again and again, far more often than in a clinic.\n\
+             heals_per_host_per_hour: 120\nheals_per_site_per_hour: 240\nflap_limit: 200\n",
             public_key.trim(),
         );
         std::fs::write(self.config(), config).context("writing the agent's configuration")

@@ -8,6 +8,7 @@
 //! No I/O beyond reading rule files, no clock, no runtime. The data under `rules/` is built in.
 
 mod action;
+mod admit;
 mod alias;
 mod condition;
 mod document;
@@ -28,6 +29,7 @@ mod view;
 mod vocabulary;
 
 pub use action::{Action, ParameterValue, ResolveError, ResolvedAction};
+pub use admit::AdmitError;
 pub use alias::{Aliases, KnownRunbook};
 pub use condition::{Condition, Origin};
 pub use document::{MAX_FILE_BYTES, Position};

@@ -9,8 +9,12 @@ use crate::causes::chain;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// How much longer than its interval the fleet's own loop may be silent.
+const SLACK: Duration = Duration::from_secs(60);
 
 /// A server's task.
 struct Watched {
@@ -44,7 +48,10 @@ pub async fn watch_servers(agent: Arc<Agent>, stop: CancellationToken) {
     let mut inventory = agent.inventory.subscribe();
     let mut watched: HashMap<IpAddr, Watched> = HashMap::new();
     let mut told = Vec::new();
+    let every = Duration::from_secs(agent.config.poll_interval);
+    let vigil = agent.vigil.watch("fleet", SLACK);
     loop {
+        vigil.silent_for(every + SLACK);
         let (servers, refused) = inventory::read(&inventory.borrow_and_update());
         if told != refused {
             refused.iter().for_each(|refused| tracing::warn!("{refused}"));
@@ -72,7 +79,7 @@ pub async fn watch_servers(agent: Arc<Agent>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             changed = inventory.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(agent.poll()) => {}
+            () = tokio::time::sleep(every) => {}
         }
     }
     for (_, one) in watched {

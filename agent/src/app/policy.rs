@@ -2,10 +2,11 @@
 
 use crate::config::Config;
 use crate::config::baseline::{self, Baseline};
+use crate::model::status::RulesStatus;
 use crate::report::sync;
 use anyhow::Context;
 use msp_contracts::canonical;
-use msp_rules::{Catalogue, RuleSet, Sources};
+use msp_rules::{Catalogue, Quarantined, RuleSet, Sources};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub struct Policy {
     pub rules: RuleSet,
     pub catalogue: Arc<Catalogue>,
+    /// The rules that did not load, and why.
+    pub quarantined: Vec<Quarantined>,
     pub baseline: Baseline,
     /// SHA-256 of all of it, in hexadecimal: the bundle's `policy_version`.
     pub version: String,
@@ -53,7 +56,26 @@ impl Policy {
         );
         let baseline = baseline(&config.baseline_path)?;
         let version = version(&config.baseline_path, &sources)?;
-        Ok(Self { catalogue: Arc::new(loaded.rules.catalogue().clone()), rules: loaded.rules, baseline, version })
+        Ok(Self {
+            catalogue: Arc::new(loaded.rules.catalogue().clone()),
+            rules: loaded.rules,
+            quarantined: loaded.quarantined,
+            baseline,
+            version,
+        })
+    }
+}
+
+impl Policy {
+    /// How many rules are in force and how many are not; nothing of where they came from.
+    pub fn counts(&self) -> RulesStatus {
+        RulesStatus {
+            loaded: self.rules.len(),
+            quarantined: self.quarantined.len(),
+            healing_tier: None,
+            version: None,
+            synced_at: None,
+        }
     }
 }
 

@@ -2,25 +2,34 @@
 
 use super::Agent;
 use super::connection::Connection;
+use super::orders;
+use super::pace::Pace;
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
 use crate::causes::chain;
 use crate::decide::ladder;
 use crate::guard;
-use crate::model::{Decision, Escalation, Observation, Plan, Verdict};
+use crate::model::{Decision, Escalation, Guardrail, Observation, Plan, Verdict};
 use crate::prove::record::{Ending, Recorder};
 use crate::redact;
 use crate::sense::windows::{self, Seen};
 use crate::store::incidents::{Ongoing, State};
+use crate::store::orders::Waiting;
 use crate::store::{StoreError, cooldowns, executions};
 use jiff::Timestamp;
 use msp_contracts::evidence::Target;
+use msp_contracts::finding::{CheckStatus, Finding};
 use msp_contracts::ids::IncidentId;
-use msp_contracts::outcome::Detail;
+use msp_contracts::outcome::{Detail, Level};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long it takes at most to look at a server: every detect phase, and looking back at open intents.
+const LOOKING: Duration = Duration::from_secs(600);
+/// How long one heal takes at most: the phases of the slowest runbook.
+const HEALING: Duration = Duration::from_secs(900);
 
 impl Agent {
     /// Watches one Windows server until `stop`.
@@ -28,8 +37,12 @@ impl Agent {
         let target = server.target();
         let mut policy = self.policy.subscribe();
         let every = Duration::from_secs(self.config.poll_interval);
+        let watched = self.vigil.watch(format!("server {}", target.name), LOOKING);
+        let mut pace = Pace::new(watched, every, self.look.subscribe());
         let mut connection = Connection::to(server, &self.config);
         while !stop.is_cancelled() {
+            pace.working(LOOKING);
+            let began = self.clock.now();
             let current = Arc::clone(&policy.borrow_and_update());
             let windows = &current.baseline.windows;
             let (host, seen) = match connection.ready(&current.catalogue, &self.clock) {
@@ -43,16 +56,23 @@ impl Agent {
                 Err(reason) => (None, windows::unreachable(reason, windows)),
             };
             for seen in seen {
-                self.follow_all(host, &target, seen, &stop).await;
+                self.follow_all(host, &target, seen, &pace, &stop).await;
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
+            self.looked(&target, began).await;
+            if !pace.next(&stop).await {
+                return;
             }
         }
     }
 
-    async fn follow_all(&self, host: Option<&WindowsHost>, target: &Target, seen: Seen, stop: &CancellationToken) {
+    async fn follow_all(
+        &self,
+        host: Option<&WindowsHost>,
+        target: &Target,
+        seen: Seen,
+        pace: &Pace,
+        stop: &CancellationToken,
+    ) {
         if seen.complete {
             let subjects: Vec<_> =
                 seen.observations.iter().map(|one| one.subject.clone().unwrap_or_default()).collect();
@@ -67,6 +87,7 @@ impl Agent {
             if stop.is_cancelled() {
                 return;
             }
+            pace.working(HEALING);
             self.follow_logged(host, target, observation).await;
         }
     }
@@ -90,53 +111,128 @@ impl Agent {
         redact::finding(&mut finding);
         let new_id = IncidentId::from_random(random());
         let (about, found) = (target.clone(), finding.clone());
+        let observed = observation.clone();
         let ongoing = self.record(move |recorder| recorder.observed(&about, &observation, &found, new_id)).await?;
+        if let (Some(host), Some(order)) = (host, self.order_for(&finding).await?) {
+            return self.follow_order(host, target, order, &observed, &finding, ongoing).await;
+        }
         let Some(Ongoing { incident_id, state: State::Open, refusal, last, .. }) = ongoing else { return Ok(()) };
 
         let policy = Arc::clone(&self.policy.borrow());
         match ladder::decide(&policy.rules, &incident_id, target, &finding) {
-            Decision::Escalate(escalation) => self.escalate(escalation).await,
+            Decision::Escalate(escalation) => {
+                if let Some(rule_id) = &escalation.rule_id {
+                    log_match(rule_id, &escalation.incident_id, target);
+                }
+                self.escalate(escalation).await
+            }
             Decision::Run(plan) if last.is_some_and(|last| last.detail == Detail::NoChange.as_str()) => {
                 let reason = format!("{} found nothing to change, and the check still sees drift", plan.runbook_id);
-                self.escalate(to_a_person(plan, reason)).await
+                self.escalate(to_a_person(plan, reason, None)).await
             }
-            Decision::Run(plan) => {
-                let (judged, catalogue, allowed) = (plan.clone(), Arc::clone(&policy.catalogue), self.guard_policy());
-                let now = self.clock.now();
-                let verdict = self.store.write(move |db| guard::judge(db, allowed, &catalogue, &judged, now)).await?;
-                self.carry_out(host, plan, verdict, refusal).await
-            }
+            Decision::Run(plan) => self.carry_out(host, plan, refusal.as_deref()).await,
         }
     }
 
+    /// An order waits for exactly this: its plan goes the way of every other, and a person has asked for it.
+    async fn follow_order(
+        &self,
+        host: &WindowsHost,
+        target: &Target,
+        order: Waiting,
+        observation: &Observation,
+        finding: &Finding,
+        ongoing: Option<Ongoing>,
+    ) -> Result<(), StoreError> {
+        let drift = ongoing.filter(|_| observation.status == CheckStatus::Drift);
+        let plan = drift.as_ref().and_then(|drift| orders::plan(&order, drift.incident_id.clone(), target, finding));
+        let (Some(plan), Some(drift)) = (plan, drift) else {
+            return self.order_without_drift(target, observation, order).await;
+        };
+        let started = self.clock.now();
+        match self.judge(&plan, true, started).await? {
+            (Verdict::Allow, Some(execution_id)) => self.heal(host, plan, execution_id, started).await,
+            (Verdict::Allow, None) => Ok(()),
+            (Verdict::Refuse { by, reason }, _) => {
+                self.refuse(plan, by, &reason, drift.refusal.as_deref()).await?;
+                self.order_refused_now(target, order, by, reason).await
+            }
+            (Verdict::Escalate { reason, .. }, _) => self.order_failed(target, order, reason).await,
+        }
+    }
+
+    /// The one door to a change: judges the plan and stores the intent of an allowed one in the same transaction.
+    async fn judge(
+        &self,
+        plan: &Plan,
+        connected: bool,
+        now: Timestamp,
+    ) -> Result<(Verdict, Option<String>), StoreError> {
+        let catalogue = Arc::clone(&self.policy.borrow().catalogue);
+        let (plan, allowed) = (plan.clone(), Arc::clone(&self.guard));
+        self.store
+            .write(move |db| {
+                let verdict = guard::judge(db, &allowed, &catalogue, &plan, now)?;
+                let intends = verdict == Verdict::Allow && connected;
+                let execution_id = intends.then(|| intent::intend(db, &catalogue, &plan, now)).transpose()?;
+                Ok((verdict, execution_id))
+            })
+            .await
+    }
+
+    /// Carries a rule's plan out, if the guard allows it. `refused_before` is the guardrail that refused this
+    /// incident's plan the last time: the same one again is no news.
     async fn carry_out(
         &self,
         host: Option<&WindowsHost>,
         plan: Plan,
-        verdict: Verdict,
-        refused_before: Option<String>,
+        refused_before: Option<&str>,
     ) -> Result<(), StoreError> {
-        match (verdict, host) {
-            (Verdict::Refuse { reason, .. }, _) if refused_before.as_deref() == Some(&reason) => Ok(()),
-            (Verdict::Refuse { detail, reason }, _) => {
-                if detail == Detail::DryRun {
-                    let parameters = serde_json::Value::Object(plan.parameters.clone());
-                    tracing::info!("[DRY-RUN] Would execute: {} with {parameters}", plan.runbook_id);
-                }
-                self.record(move |recorder| recorder.refused(&plan, detail, &reason).map(drop)).await
-            }
-            (Verdict::Escalate { reason }, _) => self.escalate(to_a_person(plan, reason)).await,
-            (Verdict::Allow, Some(host)) => self.heal(host, plan).await,
+        let started = self.clock.now();
+        let (verdict, execution_id) = self.judge(&plan, host.is_some(), started).await?;
+        let known = matches!(&verdict, Verdict::Refuse { by, .. } if refused_before == Some(by.as_str()));
+        if plan.level == Level::L1 && !known {
+            log_match(&plan.rule_id, &plan.incident_id, &plan.target);
+        }
+        match (verdict, host.zip(execution_id)) {
+            (Verdict::Refuse { by, reason }, _) => self.refuse(plan, by, &reason, refused_before).await,
+            (Verdict::Escalate { by, reason }, _) => self.escalate(to_a_person(plan, reason, Some(by))).await,
+            (Verdict::Allow, Some((host, execution_id))) => self.heal(host, plan, execution_id, started).await,
             (Verdict::Allow, None) => {
                 let reason = format!("{} cannot run: there is no connection to the machine", plan.runbook_id);
-                self.escalate(to_a_person(plan, reason)).await
+                self.escalate(to_a_person(plan, reason, None)).await
             }
         }
     }
 
-    async fn heal(&self, host: &WindowsHost, plan: Plan) -> Result<(), StoreError> {
-        let started = self.clock.now();
-        let execution_id = intent::intend(&self.store, host.catalogue(), &plan, started).await?;
+    /// The plan waits. Evidence and log say so once for each guardrail that holds it back.
+    async fn refuse(
+        &self,
+        plan: Plan,
+        by: Guardrail,
+        reason: &str,
+        refused_before: Option<&str>,
+    ) -> Result<(), StoreError> {
+        if refused_before == Some(by.as_str()) {
+            return Ok(());
+        }
+        if by == Guardrail::DryRun {
+            let parameters = serde_json::Value::Object(plan.parameters.clone());
+            tracing::info!("[DRY-RUN] Would execute: {} with {parameters}", plan.runbook_id);
+        }
+        let said = redact::text(reason);
+        tracing::info!(incident_id = %plan.incident_id, refused_by = by.as_str(), reason = %said, "the plan waits");
+        let reason = reason.to_owned();
+        self.record(move |recorder| recorder.refused(&plan, by, &reason).map(drop)).await
+    }
+
+    async fn heal(
+        &self,
+        host: &WindowsHost,
+        plan: Plan,
+        execution_id: String,
+        started: Timestamp,
+    ) -> Result<(), StoreError> {
         tracing::info!(
             incident_id = %plan.incident_id, host_id = %plan.target.host_id,
             runbook_id = %plan.runbook_id, rule_id = %plan.rule_id, "healing"
@@ -235,7 +331,12 @@ impl Agent {
     }
 }
 
-fn to_a_person(plan: Plan, reason: String) -> Escalation {
+/// A line that operators grep for: once a decision, not with every round in which the plan waits.
+fn log_match(rule_id: &str, incident_id: &IncidentId, target: &Target) {
+    tracing::info!(%rule_id, %incident_id, host_id = %target.host_id, "L1 rule matched");
+}
+
+fn to_a_person(plan: Plan, reason: String, refused_by: Option<Guardrail>) -> Escalation {
     Escalation {
         incident_id: plan.incident_id,
         target: plan.target,
@@ -243,6 +344,7 @@ fn to_a_person(plan: Plan, reason: String) -> Escalation {
         finding: plan.finding,
         rule_id: Some(plan.rule_id),
         reason,
+        refused_by,
         suggested_runbook: Some(plan.runbook_id),
     }
 }

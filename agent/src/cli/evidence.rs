@@ -4,6 +4,7 @@ use super::{ConfigArg, print_json, table};
 use crate::app::signing_key;
 use crate::config::Config;
 use crate::prove::verify::{self, Expected};
+use crate::store::server_keys::ServerKeys;
 use crate::store::{evidence, open_for_reading, outbox};
 use anyhow::{Context, bail};
 use msp_contracts::dsse::Envelope;
@@ -161,11 +162,14 @@ fn show(config: &Config, id: &str, envelope: bool, out: &mut dyn Write) -> anyho
 
 fn verify(config: &Config, public_key: Option<&str>, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let db = open_for_reading(&config.state_dir)?;
+    // Receipts of keys that an order has replaced since stay good.
+    let configured = keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?;
+    let server_keys = ServerKeys::of(&db, configured)?;
     let expected = Expected {
         site_id: &config.site_id,
         host_id: &config.host_id,
         agent_keys: &[agent_key(config, public_key)?],
-        server_keys: &[keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?],
+        server_keys: &server_keys.ever,
     };
     let report = verify::verify(&db, &expected)?;
     let owed = outbox::depth(&db)?;

@@ -37,6 +37,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say when the rules were last taken from Central Command; --now takes them
+    #[command(after_help = "Example:\n  msp-agent rules sync --now")]
+    Sync(super::sync::Args),
     /// Say what every rule makes of a finding, and which one decides
     #[command(after_help = "Examples:\n  msp-agent rules explain finding.json\n  \
                             msp-agent evidence show CB-2026-11-21-0001 | msp-agent rules explain -\n  \
@@ -61,6 +64,7 @@ enum Command {
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Lint { files, config, json } => lint(files, config, *json, out),
+        Command::Sync(args) => super::sync::run(args, out),
         Command::Explain { finding, config, all, json } => explain(finding, config.as_deref(), *all, *json, out),
     }
 }

@@ -16,13 +16,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long work in flight may go on after a signal; an intent that is not done by then stays open.
-const LAST_WORDS: Duration = Duration::from_millis(700);
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The file that a running agent holds locked, under `state_dir`.
+pub(super) const LOCK: &str = "agent.lock";
 
 /// Run the agent: check, heal, prove and report until SIGTERM or SIGINT
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  msp-agent run --config /etc/msp/config.yaml\n\nLogs go to stderr. One agent a state_dir: \
-                        a second one refuses to start."
+                        a second one refuses to start.\n\nSIGTERM and SIGINT end it within a second: work in flight gets \
+                        half of one, what is not done by then is looked at after the next start.\nSIGHUP: check in, sync \
+                        rules and fetch orders now."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -52,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .mode(0o700)
         .create(&config.state_dir)
         .with_context(|| format!("{}: the state folder cannot be made", config.state_dir.display()))?;
-    let lock_file = config.state_dir.join("agent.lock");
+    let lock_file = config.state_dir.join(LOCK);
     let lock = std::fs::File::create(&lock_file).with_context(|| format!("{}: cannot be made", lock_file.display()))?;
     lock.try_lock().with_context(|| {
         format!(
@@ -70,18 +74,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let stop = CancellationToken::new();
             let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
             let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-            let clock = Arc::new(SystemClock);
+            let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+            let clock = Arc::new(SystemClock::new());
             let machine = Arc::new(Machine::at(Path::new("/"), HOST_CHECK_LIMIT, clock.clone()));
             let appliance =
                 Target { host_id: config.host_id.clone(), name: machine.host_name(), platform: machine.platform() };
             let agent = Arc::new(Agent::open(config, clock, appliance).await?);
             tracing::info!(version = env!("CARGO_PKG_VERSION"), host_id = %agent.config.host_id, "msp-agent works");
-            let mut work = tokio::spawn(agent.run(machine, stop.clone()));
-            tokio::select! {
-                ended = &mut work => return ended.context("the agent ended early")?.map(|()| ExitCode::SUCCESS),
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                () = end_of_stdin(), if args.exit_with_stdin => {}
+            let mut work = tokio::spawn(Arc::clone(&agent).run(machine, stop.clone()));
+            loop {
+                tokio::select! {
+                    ended = &mut work => return ended.context("the agent ended early")?.map(|()| ExitCode::SUCCESS),
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => {
+                        tracing::info!("Central Command is asked at once (SIGHUP)");
+                        agent.contact.send_replace(());
+                    }
+                    () = end_of_stdin(), if args.exit_with_stdin => break,
+                }
             }
             tracing::info!("stopping");
             stop.cancel();

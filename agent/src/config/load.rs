@@ -3,7 +3,8 @@
 //! The file is read as a list of keys with their positions first, so that a typo, an old spelling and a
 //! wrong value can be named with line and column; then the merged map becomes a [`Config`].
 
-use super::schema::{Config, KEYS, NOT_IN_THIS_VERSION, OLD_SPELLINGS};
+use super::schema::{Config, KEYS, LISTS, NOT_IN_THIS_VERSION, OLD_SPELLINGS};
+use super::window::Window;
 use super::yaml;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -188,9 +189,12 @@ fn finish(file: &Path, mut merged: Merged) -> Result<Loaded, ConfigError> {
             return Err(ConfigError::Missing { file: file.to_owned(), key: key.to_owned() });
         }
     }
-    if let Some(Value::String(days)) = merged.values.get("maintenance_window_days") {
-        let days: Vec<_> = days.split(',').map(|day| Value::from(day.trim())).collect();
-        merged.values.insert("maintenance_window_days".to_owned(), Value::Array(days));
+    for key in LISTS {
+        if let Some(Value::String(text)) = merged.values.get(*key) {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts: Vec<_> = parts.map(Value::from).collect();
+            merged.values.insert((*key).to_owned(), Value::Array(parts));
+        }
     }
     // 0042 is a number to YAML, and not the id that somebody meant.
     for key in TEXTS {
@@ -207,11 +211,31 @@ fn finish(file: &Path, mut merged: Merged) -> Result<Loaded, ConfigError> {
     if let Some((key, reason)) = config.nonsense() {
         return Err(ConfigError::Value { place: place(key, &merged.places), key: key.to_owned(), reason });
     }
+    config.window = Window::of(&config).map_err(|(key, reason)| ConfigError::Value {
+        place: place(key, &merged.places),
+        key: key.to_owned(),
+        reason,
+    })?;
+    merged.warnings.extend(not_shipped(&config.runbook_allowlist, &place("runbook_allowlist", &merged.places)));
     let folder = file.parent().unwrap_or(Path::new(""));
     for path in config.files_mut() {
         *path = folder.join(&*path);
     }
     Ok(Loaded { config, warnings: merged.warnings })
+}
+
+/// Warns of a runbook on the allowlist that this version does not ship: a fuller version may, a typo never does.
+fn not_shipped(allowlist: &[String], place: &str) -> Vec<String> {
+    let Ok(catalogue) = msp_rules::Catalogue::builtin() else { return Vec::new() };
+    let unknown = allowlist.iter().filter(|id| catalogue.get(id).is_none());
+    let warning = |id: &String| {
+        let hint = msp_rules::did_you_mean(id, catalogue.ids()).map_or_else(
+            || format!("there are {}", catalogue.ids().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean {near:?}?"),
+        );
+        format!("{place}: runbook_allowlist: {id:?} is no runbook of this version and allows nothing ({hint})")
+    };
+    unknown.map(warning).collect()
 }
 
 #[cfg(test)]
@@ -304,6 +328,16 @@ mod tests {
             ("maintenance_window: at night", "HH:MM-HH:MM"),
             ("deployment_mode: reseller", "reseller_id"),
             ("dry_run: yes please", "boolean"),
+            ("maintenance_window: \"02:00-02:00\"", "maintenance_window_enabled: false"),
+            ("maintenance_window: \"22:00-24:00\"", "midnight is 00:00"),
+            ("maintenance_window_start: \"02:00\"", "maintenance_window_end too"),
+            ("maintenance_window_timezone: America/New_Yrok", "did you mean \"America/New_York\"?"),
+            ("maintenance_window_timezone: EDT", "IANA"),
+            ("maintenance_window_days: [mon, tues]", "unknown variant"),
+            ("disruptive_from: low", "unknown variant"),
+            ("heals_per_host_per_hour: 0", "1 to 1000"),
+            ("flap_window_hours: 721", "1 to 720"),
+            ("breaker_failures: -1", "u32"),
         ] {
             let said = complaint(&format!("{}{line}\n", minimal()), &[]);
             assert!(said.contains(":8:1:") && said.contains(word), "{line}: {said}");
@@ -314,6 +348,31 @@ mod tests {
         assert!(complaint(&plain_http, &[]).contains("/etc/msp/config.yaml:2:1: mcp_url: "));
         let short_key = minimal().replace(KEY, "abc");
         assert!(complaint(&short_key, &[]).contains(":3:1: mcp_public_key: a public key is 64 hexadecimal"));
+    }
+
+    #[test]
+    fn the_window_is_what_its_keys_come_to_and_another_day_than_every_day_is_said() {
+        let window = |lines: &str, environment: &[(&str, &str)]| {
+            let text = format!("{}maintenance_window_timezone: europe/london\n{lines}\n", minimal());
+            read(&text, environment).unwrap().config.window.map(|window| window.to_string())
+        };
+        assert_eq!(window("", &[]).unwrap(), "02:00 to 04:00, every day, Europe/London");
+        assert_eq!(window("maintenance_window_enabled: false", &[]), None);
+        let days = [("MSP_MAINTENANCE_WINDOW_DAYS", "sun, sat")];
+        let text = "maintenance_window_start: \"22:30\"\nmaintenance_window_end: \"00:00\"";
+        assert_eq!(window(text, &days).unwrap(), "22:30 to 00:00, Sat, Sun, Europe/London");
+        let twice = format!("{}maintenance_window: 01:00-02:00\n{text}\n", minimal());
+        assert!(complaint(&twice, &[]).contains(":8:1: maintenance_window: the window is written twice"));
+    }
+
+    #[test]
+    fn a_runbook_on_the_allowlist_that_there_is_not_is_named_with_the_likely_one() {
+        let text = format!("{}runbook_allowlist: [RB-WIN-SVC-001, RB-WIN-FIREWAL-001]\n", minimal());
+        let loaded = read(&text, &[]).unwrap();
+        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].contains("did you mean \"RB-WIN-FIREWALL-001\"?"), "{:?}", loaded.warnings);
+        let from_environment = read(&minimal(), &[("MSP_RUNBOOK_ALLOWLIST", "RB-WIN-SVC-001")]).unwrap().config;
+        assert_eq!(from_environment.runbook_allowlist, ["RB-WIN-SVC-001"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The names are those that operators know; older spellings stand in [`OLD_SPELLINGS`] and are accepted
 //! with a warning. An unknown key is an error. Times are seconds unless the name says otherwise.
 
+use super::window::Window;
 use msp_contracts::evidence::DeploymentMode;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -43,8 +44,16 @@ pub const KEYS: &[&str] = &[
     "maintenance_window_days",
     "maintenance_window_timezone",
     "allow_disruptive_outside_window",
+    "disruptive_from",
     "healing_enabled",
     "dry_run",
+    "runbook_allowlist",
+    "heals_per_host_per_hour",
+    "heals_per_site_per_hour",
+    "flap_limit",
+    "flap_window_hours",
+    "breaker_failures",
+    "breaker_pause_minutes",
     "l2_enabled",
     "l2_mode",
     "l2_api_key_file",
@@ -56,15 +65,6 @@ pub const KEYS: &[&str] = &[
 
 /// Keys that are read and checked, but that nothing in this version acts on. Setting one warns.
 pub const NOT_IN_THIS_VERSION: &[&str] = &[
-    "order_ttl",
-    "max_queue_size",
-    "maintenance_window",
-    "maintenance_window_enabled",
-    "maintenance_window_start",
-    "maintenance_window_end",
-    "maintenance_window_days",
-    "maintenance_window_timezone",
-    "allow_disruptive_outside_window",
     "l2_enabled",
     "l2_mode",
     "l2_api_key_file",
@@ -72,6 +72,9 @@ pub const NOT_IN_THIS_VERSION: &[&str] = &[
     "evidence_retention_days",
     "ntp_max_skew_ms",
 ];
+
+/// Keys whose value is a list; the environment writes it with commas.
+pub const LISTS: &[&str] = &["maintenance_window_days", "runbook_allowlist"];
 
 /// Where level 2 asks its language model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -109,6 +112,26 @@ impl LogLevel {
     }
 }
 
+/// From which degree of disturbance on a runbook is disruptive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DisruptiveFrom {
+    /// Connections may drop.
+    Medium,
+    /// Work stops.
+    #[default]
+    High,
+}
+
+impl From<DisruptiveFrom> for msp_rules::Disruption {
+    fn from(from: DisruptiveFrom) -> Self {
+        match from {
+            DisruptiveFrom::Medium => Self::Medium,
+            DisruptiveFrom::High => Self::High,
+        }
+    }
+}
+
 /// A day of the week of the maintenance window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,6 +150,21 @@ pub enum Weekday {
     Sat,
     #[serde(alias = "sunday")]
     Sun,
+}
+
+impl Weekday {
+    /// The day as calendars reckon with it.
+    pub fn civil(self) -> jiff::civil::Weekday {
+        match self {
+            Self::Mon => jiff::civil::Weekday::Monday,
+            Self::Tue => jiff::civil::Weekday::Tuesday,
+            Self::Wed => jiff::civil::Weekday::Wednesday,
+            Self::Thu => jiff::civil::Weekday::Thursday,
+            Self::Fri => jiff::civil::Weekday::Friday,
+            Self::Sat => jiff::civil::Weekday::Saturday,
+            Self::Sun => jiff::civil::Weekday::Sunday,
+        }
+    }
 }
 
 /// The whole configuration of one agent.
@@ -177,15 +215,39 @@ pub struct Config {
     pub maintenance_window_start: Option<jiff::civil::Time>,
     /// `HH:MM`.
     pub maintenance_window_end: Option<jiff::civil::Time>,
+    /// The days on which it begins; empty: every day.
     #[serde(default)]
     pub maintenance_window_days: Vec<Weekday>,
+    /// A name of the IANA database; the machine's own zone when absent.
     pub maintenance_window_timezone: Option<String>,
+    /// What the keys above come to; set when the configuration is loaded.
+    #[serde(skip)]
+    pub window: Option<Window>,
     #[serde(default)]
     pub allow_disruptive_outside_window: bool,
+    #[serde(default)]
+    pub disruptive_from: DisruptiveFrom,
     #[serde(default = "yes")]
     pub healing_enabled: bool,
     #[serde(default)]
     pub dry_run: bool,
+    /// The runbooks that may run; empty: every one that this version ships.
+    #[serde(default)]
+    pub runbook_allowlist: Vec<String>,
+    #[serde(default = "heals_per_host_per_hour")]
+    pub heals_per_host_per_hour: u32,
+    #[serde(default = "heals_per_site_per_hour")]
+    pub heals_per_site_per_hour: u32,
+    /// So many heals of the same thing within `flap_window_hours`, and the next goes to a person.
+    #[serde(default = "flap_limit")]
+    pub flap_limit: u32,
+    #[serde(default = "flap_window_hours")]
+    pub flap_window_hours: u32,
+    /// So many heals of a machine in a row failed, and it is left alone for `breaker_pause_minutes`.
+    #[serde(default = "breaker_failures")]
+    pub breaker_failures: u32,
+    #[serde(default = "breaker_pause_minutes")]
+    pub breaker_pause_minutes: u32,
     #[serde(default)]
     pub l2_enabled: bool,
     pub l2_mode: Option<PlannerMode>,
@@ -230,6 +292,24 @@ fn max_queue_size() -> u64 {
 }
 fn yes() -> bool {
     true
+}
+fn heals_per_host_per_hour() -> u32 {
+    12
+}
+fn heals_per_site_per_hour() -> u32 {
+    60
+}
+fn flap_limit() -> u32 {
+    3
+}
+fn flap_window_hours() -> u32 {
+    24
+}
+fn breaker_failures() -> u32 {
+    3
+}
+fn breaker_pause_minutes() -> u32 {
+    30
 }
 fn evidence_retention_days() -> u32 {
     2192
@@ -286,11 +366,15 @@ impl Config {
                 return Some((key, format!("{seconds} is out of range: 1 to 86400 seconds")));
             }
         }
-        let window = self.maintenance_window.as_deref()?;
-        let part = |text: &str| text.trim().parse::<jiff::civil::Time>().is_ok();
-        match window.split_once('-') {
-            Some((start, end)) if part(start) && part(end) => None,
-            _ => Some(("maintenance_window", format!("{window:?} is no window: write HH:MM-HH:MM"))),
-        }
+        let limits = [
+            ("heals_per_host_per_hour", self.heals_per_host_per_hour, 1000),
+            ("heals_per_site_per_hour", self.heals_per_site_per_hour, 10_000),
+            ("flap_limit", self.flap_limit, 1000),
+            ("flap_window_hours", self.flap_window_hours, 24 * 30),
+            ("breaker_failures", self.breaker_failures, 100),
+            ("breaker_pause_minutes", self.breaker_pause_minutes, 24 * 60),
+        ];
+        let wrong = limits.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
+        wrong.map(|(key, value, most)| (key, format!("{value} is out of range: 1 to {most}")))
     }
 }

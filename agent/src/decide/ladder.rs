@@ -1,6 +1,6 @@
 //! The ladder: level 1 rules first; what no rule covers, or what a rule cannot carry out, goes to a person.
 //!
-//! Level 1 takes no network and no model. The log line `L1 rule matched` is one that operators grep for.
+//! Level 1 takes no network and no model. Whoever follows the decision logs it, once.
 
 use crate::model::{Decision, Escalation, Plan};
 use msp_contracts::evidence::Target;
@@ -66,7 +66,6 @@ pub fn decide(rules: &RuleSet, incident_id: &IncidentId, target: &Target, findin
         };
         return escalate(incident_id, target, finding, None, reason, finding.severity, None);
     };
-    tracing::info!(rule_id = %matched.rule.id, incident_id = %incident_id, host_id = %target.host_id, "L1 rule matched");
     carry_out(&matched, &view, incident_id, target, finding)
 }
 
@@ -91,6 +90,7 @@ fn carry_out(
             parameters: parameters.into_iter().map(|(name, value)| (name, Value::String(value))).collect(),
             cooldown_seconds: matched.rule.cooldown_seconds.into(),
             level: Level::L1,
+            order: None,
         }),
         Ok(ResolvedAction::RestartService { service }) => ask(
             format!("rule {rule_id} asks to restart {service} on the appliance, which this version leaves to a person"),
@@ -117,6 +117,7 @@ fn escalate(
         finding: finding.clone(),
         rule_id,
         reason,
+        refused_by: None,
         urgency,
         suggested_runbook,
     })

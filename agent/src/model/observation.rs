@@ -22,9 +22,31 @@ pub enum CheckKind {
     Services,
     TimeSync,
     Disk,
+    Clock,
+    CentralCommand,
 }
 
 impl CheckKind {
+    const ALL: [Self; 12] = [
+        Self::Patching,
+        Self::Antivirus,
+        Self::Backup,
+        Self::Logging,
+        Self::Firewall,
+        Self::Encryption,
+        Self::Generation,
+        Self::Services,
+        Self::TimeSync,
+        Self::Disk,
+        Self::Clock,
+        Self::CentralCommand,
+    ];
+
+    /// The check of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Patching => "patching",
@@ -37,6 +59,8 @@ impl CheckKind {
             Self::Services => "services",
             Self::TimeSync => "time_sync",
             Self::Disk => "disk",
+            Self::Clock => "clock",
+            Self::CentralCommand => "central_command",
         }
     }
 }

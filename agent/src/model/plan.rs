@@ -2,10 +2,12 @@
 //!
 //! A plan only names a runbook and parameters that the runbook's schema admits; nothing in it is a command.
 
+use super::Guardrail;
+use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::{Finding, Severity};
-use msp_contracts::ids::IncidentId;
-use msp_contracts::outcome::{Detail, Level};
+use msp_contracts::ids::{IncidentId, OrderId};
+use msp_contracts::outcome::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -21,9 +23,30 @@ pub struct Plan {
     /// How long the same rule leaves the same subject of the same machine alone afterwards.
     pub cooldown_seconds: u64,
     pub level: Level,
+    /// The order that asked for it; then `rule_id` is the order's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Asked>,
+}
+
+/// Who asked for a plan by an order, and why.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    pub order_id: OrderId,
+    pub issued_by: String,
+    pub reason: String,
+    /// Until when it may be carried out: the order's own word in the place of Central Command's freshness.
+    pub execute_by: Timestamp,
 }
 
 impl Plan {
+    /// In words, why this plan was made.
+    pub fn because(&self) -> String {
+        match &self.order {
+            Some(order) => format!("order {} by {}: {}", order.order_id, order.issued_by, order.reason),
+            None => format!("rule {} matched", self.rule_id),
+        }
+    }
+
     /// What a cooldown is kept for: the rule, the machine and the part of it.
     pub fn cooldown_key(&self) -> String {
         let subject = self.finding.subject.as_deref().unwrap_or("");
@@ -39,6 +62,8 @@ pub struct Escalation {
     pub finding: Finding,
     pub rule_id: Option<String>,
     pub reason: String,
+    /// The guardrail that sent the plan to a person, when one did.
+    pub refused_by: Option<Guardrail>,
     pub urgency: Severity,
     pub suggested_runbook: Option<String>,
 }
@@ -54,13 +79,14 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Allow,
-    /// Not now: `deferred` or `dry_run`, and why.
+    /// Not now: `by` holds it back, and why.
     Refuse {
-        detail: Detail,
+        by: Guardrail,
         reason: String,
     },
     /// Not by this agent: a person has to.
     Escalate {
+        by: Guardrail,
         reason: String,
     },
 }
@@ -92,6 +118,7 @@ pub mod tests {
             parameters: Map::new(),
             cooldown_seconds: 600,
             level: Level::L1,
+            order: None,
         }
     }
 }

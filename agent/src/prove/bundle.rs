@@ -1,13 +1,15 @@
 //! From what happened to the words of the evidence. Everything passes redaction here, before it is signed.
 
 use crate::act::perform::Performed;
-use crate::model::{Escalation, Plan};
+use crate::model::{Escalation, Guardrail, Plan};
+use crate::prove::record::orders::Over;
 use crate::redact;
 use jiff::Timestamp;
 use msp_contracts::evidence::{ActionRecord, BundleKind, PlanRecord, RollUpEntry, Target};
 use msp_contracts::finding::{CheckStatus, Finding};
 use msp_contracts::hipaa;
 use msp_contracts::ids::IncidentId;
+use msp_contracts::order::{Order, OrderAction};
 use msp_contracts::outcome::{Detail, Level};
 use serde_json::{Value, json};
 
@@ -89,7 +91,7 @@ impl Draft {
         draft.hipaa_controls.push(hipaa::incident_response().paragraph.to_owned());
         Self {
             incident_id: Some(plan.incident_id.clone()),
-            plan: Some(record(plan, Some(runbook_version), format!("rule {} matched", plan.rule_id))),
+            plan: Some(record(plan, Some(runbook_version), plan.because())),
             actions: performed.actions.clone(),
             pre_state: state(&plan.finding),
             post_state: performed.post_state.clone(),
@@ -104,12 +106,13 @@ impl Draft {
     }
 
     /// A plan was judged and not carried out.
-    pub fn refusal(plan: &Plan, detail: Detail, reason: &str, now: Timestamp) -> Self {
+    pub fn refusal(plan: &Plan, by: Guardrail, reason: &str, now: Timestamp) -> Self {
+        let refused_by = Some(by.as_str().to_owned());
         Self {
             incident_id: Some(plan.incident_id.clone()),
-            plan: Some(record(plan, None, reason.to_owned())),
+            plan: Some(PlanRecord { refused_by, ..record(plan, None, reason.to_owned()) }),
             pre_state: state(&plan.finding),
-            detail: Some(detail),
+            detail: Some(by.detail()),
             level: Some(plan.level),
             ..Self::of_finding(BundleKind::Refusal, &plan.target, &plan.finding, now)
         }
@@ -129,11 +132,48 @@ impl Draft {
                 runbook_version: None,
                 parameters: Value::Null,
                 reason: escalation.reason.clone(),
+                refused_by: escalation.refused_by.map(|by| by.as_str().to_owned()),
             }),
             pre_state: state(finding),
             detail: Some(Detail::Escalated),
             level: Some(Level::L3),
             ..draft
+        }
+        .redacted()
+    }
+
+    /// An order was carried out, or was not. `asked` is what it asked for, as it was signed.
+    pub fn order(about: &Target, asked: Value, order: Option<&Order>, over: &Over<'_>, now: Timestamp) -> Self {
+        Self {
+            kind: BundleKind::Order,
+            target: about.clone(),
+            check: "order".to_owned(),
+            hipaa_controls: vec![hipaa::incident_response().paragraph.to_owned()],
+            incident_id: None,
+            plan: Some(PlanRecord {
+                rule_id: None,
+                runbook_id: match order.map(|order| &order.action) {
+                    Some(OrderAction::RunRunbook { runbook_id, .. }) => Some(runbook_id.clone()),
+                    _ => None,
+                },
+                runbook_version: None,
+                refused_by: None,
+                parameters: asked,
+                reason: order.map_or_else(
+                    || "an order that does not verify".to_owned(),
+                    |order| format!("order {} by {}: {}", order.order_id, order.issued_by, order.reason),
+                ),
+            }),
+            actions: Vec::new(),
+            pre_state: Value::Null,
+            post_state: json!({ "order": over.state, "result": over.result }),
+            detail: Some(over.detail),
+            error: over.error.map(str::to_owned),
+            rollback_available: false,
+            level: Some(Level::L3),
+            roll_up: Vec::new(),
+            started: order.map_or(now, |order| order.stamp.issued.min(now)),
+            completed: now,
         }
         .redacted()
     }
@@ -198,5 +238,6 @@ fn record(plan: &Plan, runbook_version: Option<u32>, reason: String) -> PlanReco
         runbook_version,
         parameters: Value::Object(plan.parameters.clone()),
         reason,
+        refused_by: None,
     }
 }

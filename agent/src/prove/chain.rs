@@ -4,6 +4,7 @@
 //! of the three exists without the others. The hash is taken over the envelope's exact stored bytes.
 
 use super::bundle::Draft;
+use crate::guard::clock_sanity;
 use crate::store::{StoreError, evidence, facts, outbox};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -33,8 +34,8 @@ fn sign<T: Signed>(what: &'static str, payload: &T, key: &SigningKey) -> Result<
     Ok((envelope, bytes))
 }
 
-/// The chain of this state; the first bundle names it.
-fn chain(db: &Connection) -> Result<ChainId, StoreError> {
+/// The chain of this state; made when it is first asked for.
+pub fn chain(db: &Connection) -> Result<ChainId, StoreError> {
     if let Some(text) = facts::get(db, facts::CHAIN)? {
         return ChainId::try_from(text)
             .map_err(|error| StoreError::Form { what: "the chain's id", detail: error.to_string() });
@@ -128,6 +129,7 @@ pub fn append(
         envelope: bytes,
     };
     evidence::append(db, &row, &head)?;
+    clock_sanity::stored(db, completed)?;
     let path = api::EVIDENCE.replace("{site}", &signer.site_id);
     let submission = EvidenceSubmission { schema_version: SCHEMA_VERSION, bundle: envelope };
     outbox::owe(db, outbox::Kind::Evidence, &bundle_id.to_string(), &path, &submission, now)?;

@@ -2,14 +2,16 @@
 //!
 //! Either all of it is on the disk or none of it is. Each function here is one thing that can happen.
 
+pub mod orders;
+
 use super::bundle::Draft;
 use super::chain::{Signer, append};
 use crate::act::perform::Performed;
-use crate::model::{Escalation, Observation, Plan};
+use crate::model::{Escalation, Guardrail, Observation, Plan};
 use crate::redact;
 use crate::store::incidents::{self, Ongoing};
 use crate::store::statuses::{self, Key};
-use crate::store::{StoreError, executions, outbox};
+use crate::store::{self, StoreError, executions, outbox};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::SCHEMA_VERSION;
 use msp_contracts::api;
@@ -162,6 +164,8 @@ impl Recorder<'_> {
     ) -> Result<BundleId, StoreError> {
         let evidence_id = self.prove(Draft::heal(plan, runbook_version, performed, ending.started, self.now))?;
         self.executed(plan, performed.detail, performed.error.as_deref(), evidence_id, ending)?;
+        let result = json!({ "incident_id": plan.incident_id, "evidence_id": evidence_id });
+        self.plan_over(plan, performed.detail, performed.error.as_deref(), result)?;
         match performed.detail {
             Detail::Fixed => self.resolve(&plan.incident_id, plan.level, &plan.runbook_id)?,
             Detail::Failed | Detail::RolledBack | Detail::Unsupported => {
@@ -172,6 +176,7 @@ impl Recorder<'_> {
                     finding: plan.finding.clone(),
                     rule_id: Some(plan.rule_id.clone()),
                     reason: format!("{} ended {}: {why}", plan.runbook_id, performed.detail),
+                    refused_by: None,
                     urgency: plan.finding.severity.max(Severity::High),
                     suggested_runbook: None,
                 };
@@ -198,19 +203,29 @@ impl Recorder<'_> {
     ) -> Result<BundleId, StoreError> {
         let evidence_id = self.prove(Draft::heal(plan, runbook_version, performed, ending.started, self.now))?;
         self.executed(plan, performed.detail, performed.error.as_deref(), evidence_id, ending)?;
+        if let Some(asked) = &plan.order {
+            let order_id = asked.order_id.as_str();
+            store::orders::moved(
+                self.db,
+                order_id,
+                store::orders::State::Accepted,
+                performed.error.as_deref(),
+                self.now,
+            )?;
+        }
         Ok(evidence_id)
     }
 
     /// A plan was judged and not carried out.
-    pub fn refused(&self, plan: &Plan, detail: Detail, reason: &str) -> Result<BundleId, StoreError> {
-        let evidence_id = self.prove(Draft::refusal(plan, detail, reason, self.now))?;
-        incidents::refused(self.db, &plan.incident_id, reason)?;
+    pub fn refused(&self, plan: &Plan, by: Guardrail, reason: &str) -> Result<BundleId, StoreError> {
+        let evidence_id = self.prove(Draft::refusal(plan, by, reason, self.now))?;
+        incidents::refused(self.db, &plan.incident_id, by.as_str())?;
         let execution_id = crate::act::intent::new_execution_id();
         let intent = self.at_once(&execution_id, &plan.incident_id, &plan.target.host_id, plan.level);
         let intent = executions::Intent { rule_id: Some(&plan.rule_id), runbook_id: Some(&plan.runbook_id), ..intent };
         executions::intend(self.db, &intent)?;
         let ending = Ending { execution_id: &execution_id, started: self.now };
-        self.executed(plan, detail, Some(reason), evidence_id, &ending)?;
+        self.executed(plan, by.detail(), Some(reason), evidence_id, &ending)?;
         Ok(evidence_id)
     }
 

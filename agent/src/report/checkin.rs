@@ -7,9 +7,10 @@ use super::client::{CallError, Central};
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::{Config, credentials};
+use crate::guard::clock_sanity;
 use crate::store::{Store, StoreError, facts};
 use msp_contracts::SCHEMA_VERSION;
-use msp_contracts::api::{self, CheckinReply, CheckinRequest, WindowsTarget};
+use msp_contracts::api::{self, AgentReport, CheckinReply, CheckinRequest, WindowsTarget};
 use msp_contracts::dsse::{DsseError, Signed};
 use msp_contracts::keys::VerifyingKey;
 use msp_contracts::signed::{Freshness, StampError};
@@ -80,7 +81,25 @@ fn nixos_version() -> Option<String> {
     (value("ID=").as_deref() == Some("nixos")).then(|| value("VERSION_ID=")).flatten()
 }
 
-fn request(config: &Config, agent_public_key: &str) -> CheckinRequest {
+/// Who checks in.
+pub struct About<'a> {
+    pub config: &'a Config,
+    /// The key that signs the evidence, in hexadecimal.
+    pub agent_public_key: &'a str,
+    pub report: AgentReport,
+}
+
+/// What a check-in taught.
+#[derive(Debug, Default)]
+pub struct Learnt {
+    /// The inventory, when it changed.
+    pub inventory: Option<Vec<WindowsTarget>>,
+    /// Why the kill switch is engaged, when this check-in engaged it.
+    pub kill_switch: Option<String>,
+}
+
+fn request(about: About<'_>) -> CheckinRequest {
+    let config = about.config;
     let uptime = read("/proc/uptime");
     let uptime_seconds = uptime.split(['.', ' ']).next().and_then(|text| text.parse().ok()).unwrap_or(0);
     CheckinRequest {
@@ -93,39 +112,49 @@ fn request(config: &Config, agent_public_key: &str) -> CheckinRequest {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         nixos_version: nixos_version(),
         has_local_credentials: credentials::any(Path::new(&config.windows_credentials_dir)),
-        agent_public_key: agent_public_key.to_owned(),
+        agent_public_key: about.agent_public_key.to_owned(),
         agent_encryption_key: None,
-        agent: None,
+        agent: Some(about.report),
     }
 }
 
-/// Checks in once and stores what was learnt. Returns the inventory when it changed.
+/// Checks in once and stores what was learnt.
 ///
 /// # Errors
 /// When the server cannot be reached, refuses, or its answer is not to be believed.
 pub async fn check_in(
     central: &Central,
-    config: &Config,
-    agent_public_key: &str,
+    about: About<'_>,
     server_keys: &[VerifyingKey],
     store: &Store,
     clock: &dyn Clock,
-) -> Result<Option<Vec<WindowsTarget>>, CheckinError> {
-    let reply: CheckinReply = central.send(api::CHECKIN, &request(config, agent_public_key)).await?;
+) -> Result<Learnt, CheckinError> {
+    let (site, host) = (about.config.site_id.clone(), about.config.host_id.clone());
+    let reply: CheckinReply = central.send(api::CHECKIN, &request(about)).await?;
+    let now = clock.now();
+    // A word to stop is believed before anything else is looked at: to stop does no harm.
+    let engaged = reply.kill_switch.then(|| stop_reason(reply.kill_switch_reason.as_deref()));
+    let kill_switch = store.write(move |db| engage(db, engaged)).await?;
     let freshness =
         Freshness::verify(&reply.freshness, server_keys).map_err(|source| CheckinError::Forged { source })?;
-    let now = clock.now();
-    let (site, host) = (config.site_id.clone(), config.host_id.clone());
     let targets = freshness.windows_targets.clone();
     let listed = serde_json::to_string(&targets)
         .map_err(|error| StoreError::Form { what: "the inventory", detail: error.to_string() })?;
     let changed = store
         .write(move |db| {
             let highest = facts::sequence(db, facts::FRESHNESS_SEQUENCE)?;
-            if let Err(source) = freshness.stamp.check(&site, &host, now, highest) {
+            // The stamp's own time is signed; the reply's plain field is not.
+            let checked = freshness.stamp.check(&site, &host, now, highest);
+            if matches!(checked, Ok(()) | Err(StampError::Expired { .. } | StampError::FromTheFuture { .. }))
+                && highest.is_none_or(|highest| freshness.stamp.sequence > highest)
+            {
+                clock_sanity::server_said(db, now, freshness.stamp.issued)?;
+            }
+            if let Err(source) = checked {
                 return Ok(Err(source));
             }
             facts::set(db, facts::FRESHNESS_SEQUENCE, &freshness.stamp.sequence.to_string())?;
+            facts::set(db, facts::FRESH_UNTIL, &freshness.stamp.expires.to_string())?;
             facts::set(db, facts::LAST_CONTACT, &now.to_string())?;
             let changed = facts::get(db, facts::INVENTORY)?.as_deref() != Some(&listed);
             facts::set(db, facts::INVENTORY, &listed)?;
@@ -133,7 +162,22 @@ pub async fn check_in(
         })
         .await?
         .map_err(|source| CheckinError::Refused { source })?;
-    Ok(changed.then_some(targets))
+    Ok(Learnt { inventory: changed.then_some(targets), kill_switch })
+}
+
+fn stop_reason(said: Option<&str>) -> String {
+    let said = said.map(str::trim).filter(|said| !said.is_empty()).unwrap_or("no reason was given");
+    said.chars().take(300).collect()
+}
+
+/// Engages the kill switch unless it is engaged. Returns the reason when this engaged it.
+fn engage(db: &rusqlite::Connection, engaged: Option<String>) -> Result<Option<String>, StoreError> {
+    let Some(reason) = engaged else { return Ok(None) };
+    if facts::get(db, facts::KILL_SWITCH)?.is_some() {
+        return Ok(None);
+    }
+    facts::set(db, facts::KILL_SWITCH, &reason)?;
+    Ok(Some(reason))
 }
 
 /// The inventory as it was learnt last.

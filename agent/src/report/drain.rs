@@ -7,13 +7,16 @@
 use super::client::{CallError, Central};
 use crate::causes::chain;
 use crate::store::outbox::{self, Kind, Row};
+use crate::store::server_keys::ServerKeys;
 use crate::store::{Store, StoreError, evidence};
-use msp_contracts::api::{EscalationReply, EvidenceReply, EvidenceSubmission, ExecutionReply, IncidentReply};
+use msp_contracts::api::{
+    EscalationReply, EvidenceReply, EvidenceSubmission, ExecutionReply, IncidentReply, OrderReply,
+};
 use msp_contracts::canonical::sha256_hex;
 use msp_contracts::dsse::Signed;
 use msp_contracts::evidence::Bundle;
-use msp_contracts::keys::VerifyingKey;
 use msp_contracts::signed::Receipt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +32,8 @@ const LOOK: Duration = Duration::from_secs(5);
 pub struct Drain {
     pub central: Central,
     pub store: Store,
-    pub server_keys: Vec<VerifyingKey>,
+    /// Central Command's keys, as they are now.
+    pub server_keys: watch::Receiver<Arc<ServerKeys>>,
     /// Changes when something was added.
     pub added: watch::Receiver<()>,
 }
@@ -149,6 +153,7 @@ impl Drain {
             Kind::Escalation => {
                 self.central.post::<EscalationReply>(path, body).await.map(|_| None).map_err(Into::into)
             }
+            Kind::Order => self.central.post::<OrderReply>(path, body).await.map(|_| None).map_err(Into::into),
             Kind::Evidence => {
                 let reply: EvidenceReply = self.central.post(path, body).await?;
                 self.receipt(&row.body, &reply).map(Some).map_err(|reason| DeliveryError::Receipt { reason })
@@ -158,7 +163,8 @@ impl Drain {
 
     /// The receipt counts when the server signed it, for exactly the bundle and the bytes that were sent.
     fn receipt(&self, sent: &[u8], reply: &EvidenceReply) -> Result<(u64, Vec<u8>), String> {
-        let receipt = Receipt::verify(&reply.receipt, &self.server_keys).map_err(|error| chain(&error))?;
+        let receipt =
+            Receipt::verify(&reply.receipt, &self.server_keys.borrow().trusted).map_err(|error| chain(&error))?;
         let sent: EvidenceSubmission = serde_json::from_slice(sent).map_err(|error| error.to_string())?;
         let hash = sent.bundle.to_bytes().map(|bytes| sha256_hex(&bytes)).map_err(|error| chain(&error))?;
         let payload = sent.bundle.unverified_payload().map_err(|error| chain(&error))?;

@@ -117,6 +117,10 @@ pub async fn sync(
             });
             facts::set(db, facts::RULES_SEQUENCE, &set.stamp.sequence.to_string())?;
             facts::set(db, facts::RULES, &envelope)?;
+            let tier = serde_json::to_value(set.healing_tier).unwrap_or_default();
+            facts::set(db, facts::RULES_TIER, tier.as_str().unwrap_or_default())?;
+            facts::set(db, facts::RULES_VERSION, &set.version)?;
+            facts::set(db, facts::RULES_SYNCED_AT, &now.to_string())?;
             Ok(Ok(before.is_none_or(|before| before.rules != set.rules)))
         })
         .await?

@@ -7,6 +7,7 @@ use crate::adapters::winrm::WindowsHost;
 use crate::config::baseline::Windows;
 use crate::model::{CheckKind, Observation, Phase, PhaseReport};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The observations of one check, and whether they are all there is of it (then parts not seen are gone).
 pub struct Seen {
@@ -20,6 +21,15 @@ pub async fn observe(host: &WindowsHost, baseline: &Windows) -> Vec<Seen> {
     let firewall = host.run(firewall::RUNBOOK, Phase::Detect, &Map::new()).await.report;
     let services = host.run(services::RUNBOOK, Phase::Detect, &Map::new()).await.report;
     vec![firewall::read(firewall, baseline), services::read(services, baseline)]
+}
+
+/// Which check, and which part of it, a runbook mends with these parameters.
+pub fn mends(runbook_id: &str, parameters: &BTreeMap<String, String>) -> Option<(CheckKind, Option<String>)> {
+    match runbook_id {
+        firewall::RUNBOOK => Some((CheckKind::Firewall, None)),
+        services::RUNBOOK => Some((CheckKind::Services, parameters.get("service").cloned())),
+        _ => None,
+    }
 }
 
 /// What every check of a server that cannot be looked at says.

@@ -1,6 +1,8 @@
 //! Single values that must outlive a restart.
 
+use super::evidence;
 use super::{Doing, StoreError};
+use jiff::Timestamp;
 use msp_contracts::ids::Counter;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -8,6 +10,9 @@ pub const CHAIN: &str = "chain";
 pub const FRESHNESS_SEQUENCE: &str = "sequence.freshness";
 pub const RULES_SEQUENCE: &str = "sequence.rules";
 pub const RULES: &str = "rules.envelope";
+pub const RULES_TIER: &str = "rules.tier";
+pub const RULES_VERSION: &str = "rules.version";
+pub const RULES_SYNCED_AT: &str = "rules.synced_at";
 pub const INVENTORY: &str = "inventory";
 pub const LAST_CONTACT: &str = "last_contact";
 /// When the newest freshness stamp expires.
@@ -36,6 +41,16 @@ pub fn set(db: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
     )
     .doing("storing a fact")?;
     Ok(())
+}
+
+pub fn unset(db: &Connection, name: &str) -> Result<(), StoreError> {
+    db.execute("DELETE FROM facts WHERE name = ?1", [name]).doing("removing a fact")?;
+    Ok(())
+}
+
+/// The time stored under `name`.
+pub fn time(db: &Connection, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    get(db, name)?.map(|text| evidence::time(&text)).transpose()
 }
 
 /// The highest sequence accepted under `name`.

@@ -26,7 +26,7 @@ pub enum State {
 pub struct Ongoing {
     pub incident_id: IncidentId,
     pub state: State,
-    /// Why its plan was refused the last time, when it was.
+    /// The guardrail that refused its plan the last time, when one did.
     pub refusal: Option<String>,
     /// It was opened because the check could not tell.
     pub unknown: bool,
@@ -133,9 +133,9 @@ pub fn escalated(db: &Connection, id: &IncidentId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Its plan was refused, and why: the same reason leaves evidence once.
-pub fn refused(db: &Connection, id: &IncidentId, reason: &str) -> Result<(), StoreError> {
-    db.execute("UPDATE incidents SET refusal = ?2 WHERE incident_id = ?1", [id.as_str(), reason])
+/// Its plan was refused, and by which guardrail: the same one leaves evidence once, whatever numbers its reason has.
+pub fn refused(db: &Connection, id: &IncidentId, guardrail: &str) -> Result<(), StoreError> {
+    db.execute("UPDATE incidents SET refusal = ?2 WHERE incident_id = ?1", [id.as_str(), guardrail])
         .doing("noting a refusal")?;
     Ok(())
 }

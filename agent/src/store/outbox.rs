@@ -16,10 +16,11 @@ pub enum Kind {
     Evidence,
     Execution,
     Escalation,
+    Order,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Incident, Self::Evidence, Self::Execution, Self::Escalation];
+    pub const ALL: [Self; 5] = [Self::Incident, Self::Evidence, Self::Execution, Self::Escalation, Self::Order];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,6 +28,7 @@ impl Kind {
             Self::Evidence => "evidence",
             Self::Execution => "execution",
             Self::Escalation => "escalation",
+            Self::Order => "order",
         }
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use msp_contracts::evidence::RollUpEntry;
 use msp_contracts::finding::{CheckStatus, Finding, UnknownStatus};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 
 /// What a check is of: machine, check, and part of it ("" when it has no parts).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,30 @@ pub fn record(db: &Connection, key: &Key, status: CheckStatus, now: Timestamp) -
         Ok(Held { status, since: time(&since)? })
     };
     before.map(held).transpose()
+}
+
+/// One check's status, for people and scripts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    pub host_id: String,
+    pub check: String,
+    pub status: String,
+    pub since: String,
+}
+
+/// The statuses of a machine, or of every one; of one check when it is named.
+pub fn on(db: &Connection, host_id: Option<&str>, check_type: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+    let mut statement = db
+        .prepare(
+            "SELECT host_id, check_type || iif(subject = '', '', '/' || subject), status, since FROM statuses
+             WHERE host_id = ifnull(?1, host_id) AND check_type = ifnull(?2, check_type)
+             ORDER BY host_id, check_type, subject",
+        )
+        .doing("reading statuses")?;
+    let rows = statement.query_map(params![host_id, check_type], |row| {
+        Ok(Listed { host_id: row.get(0)?, check: row.get(1)?, status: row.get(2)?, since: row.get(3)? })
+    });
+    rows.and_then(Iterator::collect).doing("reading statuses")
 }
 
 /// Whether any check was ever made.

@@ -57,4 +57,10 @@ impl Caller {
     pub(super) fn must_be_of(&self, site: &str, field: &str) -> Result<(), Refusal> {
         if self.site == site { Ok(()) } else { Err(Refusal::not_yours("wrong_site", field, site, &self.site)) }
     }
+
+    /// Refuses an appliance other than the caller; `field` is where it was named.
+    pub(super) fn must_be(&self, appliance: &str, field: &str) -> Result<(), Refusal> {
+        let own = &self.appliance;
+        if own == appliance { Ok(()) } else { Err(Refusal::not_yours("wrong_appliance", field, appliance, own)) }
+    }
 }

@@ -1,19 +1,26 @@
-//! `POST /api/appliances/checkin`: an appliance is there, and learns what it looks after.
+//! `POST /api/appliances/checkin`: an appliance is there, and learns what it looks after and what waits for it.
 //!
-//! The first check-in pins the key that will sign the appliance's evidence; another key later is 409.
+//! The first check-in pins the key that will sign the appliance's evidence; another key later is 409. One that
+//! reports itself stopped although nothing stops it any more is issued its release here.
 
 use super::Context;
 use super::body::{Artifact, Json};
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::clock;
+use crate::kill_switch;
 use crate::store::KeyMismatch;
 use axum::extract::State;
 use axum::http::StatusCode;
 use msp_contracts::SCHEMA_VERSION;
-use msp_contracts::api::{CheckinReply, CheckinRequest};
+use msp_contracts::api::{AgentReport, CheckinReply, CheckinRequest};
 use msp_contracts::keys;
 use std::sync::Arc;
+
+/// How many rules that did not load an agent reports at most.
+const MAX_QUARANTINED: usize = 50;
+/// The length of an X25519 recipient in age's form: `age1` and 58 characters of Bech32 (BIP 173).
+const RECIPIENT: usize = 62;
 
 impl Artifact for CheckinRequest {
     fn schema_version(&self) -> u32 {
@@ -33,21 +40,47 @@ pub(super) async fn call(
     if key.is_weak() {
         return Err(Refusal::bad_field(field, format!("{field} is a weak key: make a new one")));
     }
+    request.agent_encryption_key.as_deref().map_or(Ok(()), recipient)?;
+    request.agent.as_ref().map_or(Ok(()), report)?;
     let now = clock::now();
     let checked_in = match context.store.check_in(&who, &request, &keys::public_to_hex(&key), now).await? {
         Ok(checked_in) => checked_in,
         Err(mismatch) => return Err(key_mismatch(&who, &mismatch)),
     };
+    let orders = if checked_in.release_is_due {
+        kill_switch::release_returned(&context.store, &context.signer, &who, now).await?;
+        context.store.pending_orders(&who, now).await?
+    } else {
+        checked_in.orders
+    };
     let freshness = context.signer.freshness(&who, checked_in.sequence, &checked_in.targets, now)?;
     Ok(axum::Json(CheckinReply {
         schema_version: SCHEMA_VERSION,
         windows_targets: checked_in.targets,
-        orders: vec![],
-        kill_switch: false,
-        kill_switch_reason: None,
+        orders,
+        kill_switch: checked_in.kill_switch.is_some(),
+        kill_switch_reason: checked_in.kill_switch,
         server_time: now,
         freshness,
     }))
+}
+
+fn recipient(key: &str) -> Result<(), Refusal> {
+    let bech32 = |byte: u8| b"qpzry9x8gf2tvdw0s3jn54khce6mua7l".contains(&byte);
+    if key.len() == RECIPIENT && key.strip_prefix("age1").is_some_and(|data| data.bytes().all(bech32)) {
+        return Ok(());
+    }
+    let field = "agent_encryption_key";
+    Err(Refusal::bad_field(field, format!("{field} is no X25519 recipient (age1 and 58 characters): make a new one")))
+}
+
+fn report(report: &AgentReport) -> Result<(), Refusal> {
+    let count = report.quarantined.len();
+    if count <= MAX_QUARANTINED {
+        return Ok(());
+    }
+    let field = "agent.quarantined";
+    Err(Refusal::bad_field(field, format!("{field} has {count} entries: report the first {MAX_QUARANTINED}")))
 }
 
 fn key_mismatch(who: &Caller, mismatch: &KeyMismatch) -> Refusal {

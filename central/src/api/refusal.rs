@@ -1,5 +1,6 @@
 //! Why a call was refused, as a `Problem` and a status.
 
+use crate::orders::IssueError;
 use crate::signing::SigningError;
 use crate::store::StoreError;
 use axum::Json;
@@ -89,5 +90,19 @@ impl From<SigningError> for Refusal {
     fn from(error: SigningError) -> Self {
         tracing::error!(error = chain(&error), "signing failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "signing_failed", error.to_string())
+    }
+}
+
+impl From<IssueError> for Refusal {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Store(error) => error.into(),
+            IssueError::Signing(error) => error.into(),
+            // Orders that the server issues by itself: an agent cannot bring these about.
+            error => {
+                tracing::error!(error = chain(&error), "no order was issued");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "no_order", error.to_string())
+            }
+        }
     }
 }

@@ -3,22 +3,26 @@
 use super::{Dir, print_json, table};
 use crate::store::{Store, begun_anew};
 use clap::{Args, ValueEnum};
+use msp_contracts::api::AgentReport;
 use serde::Serialize;
 use std::io::Write;
 
 const EXAMPLE: &str = "\
 Example:
+  msp-central list appliances --dir /var/lib/msp-central
   msp-central list incidents --dir /var/lib/msp-central --site clinic-a
   msp-central list evidence  --dir /var/lib/msp-central --json
 
 With --json: sites is {sites, appliances}; evidence is {chains, bundles, suspicious}; \
-the others are a list of the records as they were reported, with appliance and received_at.";
+appliances is a list with each last check-in; the others are a list of the records as they were reported, with appliance and received_at.";
 
 /// What to list.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum What {
     /// Sites and appliances, with their last contact
     Sites,
+    /// Appliances, and how their agents stand
+    Appliances,
     /// Incidents, open ones first
     Incidents,
     /// What was carried out or refused
@@ -58,6 +62,7 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
         Listing { store: &store, site: arguments.site.as_deref(), limit: arguments.limit, json: arguments.json };
     match arguments.what {
         What::Sites => listing.sites(out).await?,
+        What::Appliances => listing.appliances(out).await?,
         What::Incidents => listing.incidents(out).await?,
         What::Executions => listing.executions(out).await?,
         What::Evidence => listing.evidence(out).await?,
@@ -94,6 +99,34 @@ impl Listing<'_> {
             &rows,
             "No appliance yet: `msp-central issue` registers one.",
         )
+    }
+
+    async fn appliances(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let appliances = self.store.appliances(self.site).await?;
+        if self.json {
+            return print_json(out, &appliances);
+        }
+        let rows: Vec<Vec<String>> = appliances
+            .into_iter()
+            .map(|row| {
+                let contact = row.last_contact.unwrap_or_else(|| "never".to_owned());
+                let version = row.checkin.as_ref().map(|checkin| checkin.agent_version.clone()).unwrap_or_default();
+                let mut cells = vec![format!("{}/{}", row.site_id, row.appliance), contact, version];
+                match row.checkin.and_then(|checkin| checkin.agent) {
+                    None => cells.extend(vec![String::new(); 4]),
+                    Some(report) => cells.extend([
+                        standing(&report).to_owned(),
+                        report.rules_loaded.to_string(),
+                        report.quarantined.len().to_string(),
+                        format!("{} / {}", report.outbox_pending, report.outbox_rejected),
+                    ]),
+                }
+                cells
+            })
+            .collect();
+        let heads =
+            ["Appliance", "Last contact", "Agent", "Heals", "Rules", "Quarantined", "Outbox pending / rejected"];
+        table::print(out, &heads, &rows, "No appliance yet: `msp-central issue` registers one.")
     }
 
     async fn incidents(&self, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -249,5 +282,14 @@ impl Listing<'_> {
             &rows,
             "No ticket was raised.",
         )
+    }
+}
+
+/// Whether an agent changes anything, in a word.
+fn standing(report: &AgentReport) -> &'static str {
+    match (report.kill_switch, report.dry_run) {
+        (true, _) => "STOPPED (kill switch)",
+        (false, true) => "dry run",
+        (false, false) => "yes",
     }
 }

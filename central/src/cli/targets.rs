@@ -6,9 +6,10 @@
 
 use super::{Dir, Refused, Site, print_json, table};
 use crate::directory;
-use crate::store::Store;
+use crate::store::{Store, TargetRow};
 use clap::Subcommand;
 use msp_contracts::api::WindowsTarget;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::io::Write;
@@ -32,6 +33,7 @@ targets.yaml (or the same as .json) replaces the site's list:
   - {hostname: FILES, ip_address: 192.168.10.6, port: 5986}
 
 An entry needs an IP address: it is the only thing a target is routed by. \
+With `appliance: apl-2` that appliance looks after the server, else the one that checked in first. \
 A file that holds nothing is refused; the list [] takes all servers away.";
 
 /// `targets ...`
@@ -68,10 +70,13 @@ pub(super) async fn run(command: &Command, out: &mut dyn Write) -> anyhow::Resul
             let targets = read(file)?;
             let store = dir.store().await?;
             let site = site.registered(&store).await?;
+            owners(&store, site, &targets).await?;
             let before = store.set_targets(site, &targets).await?;
             store.close().await;
             let count = targets.len();
             writeln!(out, "{site} has {count} Windows servers (before: {}).", before.len())?;
+            let before: Vec<_> = before.into_iter().map(|row| row.target).collect();
+            let targets: Vec<_> = targets.into_iter().map(|(target, _)| target).collect();
             changes(&before, &targets, out)?;
             writeln!(out, "Its appliances learn them at their next check-in.")?;
             Ok(())
@@ -103,18 +108,47 @@ fn changes(before: &[WindowsTarget], now: &[WindowsTarget], out: &mut dyn Write)
 }
 
 async fn list(store: &Store, site: &str, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
-    let targets = store.targets(site).await?;
+    let targets = store.owned_targets(site).await?;
     if json {
-        return print_json(out, &targets);
+        return print_json(out, &targets.into_iter().map(Entry::from).collect::<Vec<_>>());
     }
     let rows: Vec<Vec<String>> = targets
         .into_iter()
-        .map(|target| vec![target.hostname, target.ip_address.unwrap_or_default(), target.port.to_string()])
+        .map(|TargetRow { target, owner, .. }| {
+            let owner = owner.unwrap_or_else(|| "the first to check in".to_owned());
+            vec![target.hostname, target.ip_address.unwrap_or_default(), target.port.to_string(), owner]
+        })
         .collect();
-    table::print(out, &["Host name", "Address", "Port"], &rows, "No Windows server yet.")
+    table::print(out, &["Host name", "Address", "Port", "Appliance"], &rows, "No Windows server yet.")
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<WindowsTarget>> {
+/// A target as `targets set` reads it.
+#[derive(Serialize)]
+struct Entry {
+    #[serde(flatten)]
+    target: WindowsTarget,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    appliance: Option<String>,
+}
+
+impl From<TargetRow> for Entry {
+    fn from(row: TargetRow) -> Self {
+        Self { target: row.target, appliance: row.appliance }
+    }
+}
+
+/// A server must not be given to an appliance that is not there: nobody would look after it.
+async fn owners(store: &Store, site: &str, targets: &[(WindowsTarget, Option<String>)]) -> anyhow::Result<()> {
+    let known: Vec<String> = store.appliances(Some(site)).await?.into_iter().map(|row| row.appliance).collect();
+    let stranger = targets.iter().find_map(|(target, owner)| {
+        owner.as_ref().filter(|owner| !known.contains(owner)).map(|owner| (&target.hostname, owner))
+    });
+    let Some((hostname, owner)) = stranger else { return Ok(()) };
+    let known = known.join(", ");
+    Err(Refused(format!("{hostname:?}: {owner:?} is no appliance of {site} (its appliances are {known})")).into())
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<(WindowsTarget, Option<String>)>> {
     let text = directory::read_text(file)?;
     let name = file.display();
     let refused = |reason: String| Refused(format!("{name}: {reason}"));
@@ -137,6 +171,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<WindowsTarget>> {
     let mut targets = Vec::with_capacity(entries.len());
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     for (position, entry) in (1_usize..).zip(&entries) {
+        let owner = owner(entry).map_err(|reason| refused(format!("entry {position}{}: {reason}", called(entry))))?;
         let target = target(entry).map_err(|reason| refused(format!("entry {position}{}: {reason}", called(entry))))?;
         if !names.insert(target.hostname.to_lowercase()) {
             return Err(refused(format!("entry {position}: the name {:?} stands twice", target.hostname)).into());
@@ -148,7 +183,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<WindowsTarget>> {
             ))
             .into());
         }
-        targets.push(target);
+        targets.push((target, owner));
     }
     Ok(targets)
 }
@@ -158,9 +193,18 @@ fn called(entry: &Value) -> String {
     entry.get("hostname").and_then(Value::as_str).map(|name| format!(" ({name:?})")).unwrap_or_default()
 }
 
+/// The appliance that an entry names.
+fn owner(entry: &Value) -> Result<Option<String>, String> {
+    match entry.get("appliance") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(owner)) => Ok(Some(owner.clone())),
+        Some(_) => Err("appliance is no text (quote an id that is all digits)".to_owned()),
+    }
+}
+
 /// One entry, with its address in its one spelling.
 fn target(entry: &Value) -> Result<WindowsTarget, String> {
-    const KEYS: [&str; 3] = ["hostname", "ip_address", "port"];
+    const KEYS: [&str; 4] = ["hostname", "ip_address", "port", "appliance"];
     let fields = entry.as_object().ok_or("a target is a map of hostname, ip_address and port")?;
     if let Some(key) = fields.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(format!("{key:?} is no field of a target (they are {})", KEYS.join(", ")));

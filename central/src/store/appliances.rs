@@ -3,10 +3,12 @@
 //! The key that signs an appliance's evidence is pinned at the first check-in. A later check-in with
 //! another key changes nothing at all: it is refused until an operator releases the pinned one.
 
-use super::{StampKind, Store, StoreError, during, from_json, sites, stamps, targets, text, to_json};
+use super::{
+    StampKind, Store, StoreError, during, from_json, kill_switch, orders, sites, stamps, targets, text, to_json,
+};
 use crate::fleet::Appliance;
 use jiff::Timestamp;
-use msp_contracts::api::{CheckinRequest, WindowsTarget};
+use msp_contracts::api::{CheckinRequest, PendingOrder, WindowsTarget};
 use msp_contracts::ids::Counter;
 use serde::Serialize;
 use sqlx::Row;
@@ -23,8 +25,14 @@ pub(crate) struct KeyMismatch {
 pub(crate) struct CheckedIn {
     /// The sequence of the freshness stamp, already stored.
     pub(crate) sequence: Counter,
-    /// The site's Windows servers.
+    /// The Windows servers that it looks after.
     pub(crate) targets: Vec<WindowsTarget>,
+    /// The orders that wait for it.
+    pub(crate) orders: Vec<PendingOrder>,
+    /// Why it is to stop every change, if it is.
+    pub(crate) kill_switch: Option<String>,
+    /// Whether it reports itself stopped, nothing stops it any more, and no release waits for it.
+    pub(crate) release_is_due: bool,
 }
 
 /// An appliance and its last word.
@@ -106,18 +114,27 @@ impl Store {
         if let Some(pinned) = pinned.filter(|pinned| pinned != key) {
             return Ok(Err(KeyMismatch { pinned }));
         }
-        sqlx::query("UPDATE appliances SET last_contact = $3, checkin = $4 WHERE site_id = $1 AND appliance = $2")
-            .bind(&who.site)
-            .bind(&who.appliance)
-            .bind(text(now))
-            .bind(to_json("a check-in", request)?)
-            .execute(&mut *tx)
-            .await
-            .map_err(during(doing))?;
-        let targets = targets::of_site(&mut tx, &who.site).await?;
+        sqlx::query(
+            "UPDATE appliances SET last_contact = $3, first_contact = COALESCE(first_contact, $3), checkin = $4
+             WHERE site_id = $1 AND appliance = $2",
+        )
+        .bind(&who.site)
+        .bind(&who.appliance)
+        .bind(text(now))
+        .bind(to_json("a check-in", request)?)
+        .execute(&mut *tx)
+        .await
+        .map_err(during(doing))?;
+        let targets = targets::of_appliance(&mut tx, who).await?;
+        let orders = orders::pending(&mut tx, who, now).await?;
+        let wanted = kill_switch::wanted(&mut tx, who).await?;
+        let reports_stopped = request.agent.as_ref().is_some_and(|report| report.kill_switch);
+        let release_is_due =
+            reports_stopped && wanted.released().is_some() && !kill_switch::release_waits(&mut tx, who, now).await?;
+        let kill_switch = wanted.engaged().map(|row| row.reason.clone());
         let sequence = stamps::next(&mut tx, who, StampKind::Freshness).await?;
         tx.commit().await.map_err(during(doing))?;
-        Ok(Ok(CheckedIn { sequence, targets }))
+        Ok(Ok(CheckedIn { sequence, targets, orders, kill_switch, release_is_due }))
     }
 
     /// Releases the pinned key; the next check-in pins a new one. `None` when the appliance is unknown,

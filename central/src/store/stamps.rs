@@ -10,6 +10,8 @@ use sqlx::{Sqlite, Transaction};
 pub(crate) enum StampKind {
     /// Freshness stamps.
     Freshness,
+    /// Orders.
+    Order,
     /// Rule sets.
     RuleSet,
 }
@@ -18,6 +20,7 @@ impl StampKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Freshness => "freshness",
+            Self::Order => "order",
             Self::RuleSet => "ruleset",
         }
     }

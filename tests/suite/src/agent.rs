@@ -1,7 +1,9 @@
 //! The agent's command line, as a user types it.
 
 use anyhow::Context;
+use msp_lab::Progress;
 use msp_lab::clinic::Clinic;
+use msp_lab::drift::{Drift, Server};
 use msp_lab::process::program;
 use msp_lab::watch;
 use serde_json::Value;
@@ -70,4 +72,47 @@ pub fn healed(known: &watch::Known, host_id: &str, check: &str, subject: Option<
             && one.state == "resolved"
             && one.outcome.as_deref() == Some("fixed")
     })
+}
+
+/// A clinic whose agent has looked at both servers.
+///
+/// # Errors
+/// When a program does not start, or patience ends.
+pub async fn opened() -> anyhow::Result<Clinic> {
+    let mut clinic = Clinic::prepare(None)?;
+    clinic.open(Progress).await?;
+    let looked = |known: &watch::Known| known.outbox.pending == 0 && !known.incidents.is_empty();
+    wait(&mut clinic, "both servers were looked at", looked).await?;
+    Ok(clinic)
+}
+
+/// Sets keys of the agent's configuration, one a line; a key that has a line already gets this one instead.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn set(clinic: &Clinic, lines: &str) -> anyhow::Result<()> {
+    let key = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    let new: Vec<String> = lines.lines().map(key).collect();
+    let config = std::fs::read_to_string(clinic.config()).context("the agent's configuration")?;
+    let kept = config.lines().filter(|line| !new.contains(&key(line)));
+    let config: String = kept.chain(lines.lines()).flat_map(|line| [line, "\n"]).collect();
+    std::fs::write(clinic.config(), config).context("the agent's configuration")
+}
+
+/// How often a script changed what this drift is about.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn changes(server: &Server, drift: Drift) -> anyhow::Result<usize> {
+    Ok(server.ledger().await?.iter().filter(|change| drift.is_about(change)).count())
+}
+
+/// One bundle of evidence.
+///
+/// # Errors
+/// When there is none of this id.
+pub fn bundle(clinic: &Clinic, id: &str) -> anyhow::Result<Value> {
+    let (code, bundle) = json(&["evidence", "show", id, "--config", &clinic.config()])?;
+    anyhow::ensure!(code == Some(0), "evidence show {id}: {bundle}");
+    Ok(bundle)
 }

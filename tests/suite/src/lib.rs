@@ -1,9 +1,11 @@
 //! Scenarios across crates, through the public doors: see tests/.
 //!
 //! The library holds what several scenarios need: [`skip`] to say that a test cannot run where it is,
+//! [`central`] to be a Central Command that signs what a test wants,
 //! [`stand_in`] to stand in Central Command's place and misbehave, [`agent`] to ask the agent's command line.
 
 pub mod agent;
+pub mod central;
 pub mod stand_in;
 
 use std::fs::OpenOptions;

@@ -7,6 +7,7 @@ use msp_contracts::dsse::Envelope;
 use msp_lab::Progress;
 use msp_lab::clinic::Clinic;
 use msp_lab::drift::Drift;
+use msp_lab::watch;
 use msp_suite::agent::{healed, json, run, wait};
 use rusqlite::Connection;
 use std::path::PathBuf;
@@ -36,6 +37,13 @@ impl Proved {
         })
         .await
         .unwrap();
+        // A check that changes its mind in the last moment leaves one more bundle: then everything has to arrive again.
+        clinic.stop_agent().await;
+        while watch::incidents(&clinic).await.unwrap().outbox.pending > 0 {
+            clinic.start_agent().unwrap();
+            wait(&mut clinic, "the last bundle has arrived", |known| known.outbox.pending == 0).await.unwrap();
+            clinic.stop_agent().await;
+        }
         clinic.close().await;
         let state = clinic.path().join("agent/state/agent.db");
         let db = Connection::open(&state).unwrap();

@@ -2,12 +2,11 @@
 //! nothing twice.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use msp_lab::Progress;
 use msp_lab::clinic::{Clinic, SITE};
 use msp_lab::drift::Drift;
 use msp_lab::process::succeed;
 use msp_lab::watch::{Incident, Known};
-use msp_suite::agent::{healed, json, run, wait};
+use msp_suite::agent::{healed, json, opened, run, set, wait};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -15,19 +14,13 @@ const DNS: Drift = Drift::ServiceStopped("DNS");
 const FIREWALL: Drift = Drift::FirewallProfileOff("Public");
 
 async fn open() -> Clinic {
-    let mut clinic = Clinic::prepare(None).unwrap();
-    clinic.open(Progress).await.unwrap();
-    wait(&mut clinic, "both servers were looked at", |known| known.outbox.pending == 0 && !known.incidents.is_empty())
-        .await
-        .unwrap();
-    clinic
+    opened().await.unwrap()
 }
 
 /// Adds lines to the agent's configuration and starts it again.
 async fn restart_with(clinic: &mut Clinic, lines: &str) {
     clinic.stop_agent().await;
-    let config = std::fs::read_to_string(clinic.config()).unwrap();
-    std::fs::write(clinic.config(), config + lines).unwrap();
+    set(clinic, lines).unwrap();
     clinic.start_agent().unwrap();
 }
 
@@ -35,15 +28,12 @@ fn incident<'a>(known: &'a Known, host_id: &str, drift: Drift) -> Option<&'a Inc
     known.of(host_id, drift, &[])
 }
 
-/// How often a script changed what this drift is about.
 async fn changes(server: &msp_lab::drift::Server, drift: Drift) -> usize {
-    server.ledger().await.unwrap().iter().filter(|change| drift.is_about(change)).count()
+    msp_suite::agent::changes(server, drift).await.unwrap()
 }
 
 fn bundle(clinic: &Clinic, id: &str) -> Value {
-    let (code, bundle) = json(&["evidence", "show", id, "--config", &clinic.config()]).unwrap();
-    assert_eq!(code, Some(0));
-    bundle
+    msp_suite::agent::bundle(clinic, id).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,6 +71,10 @@ impl Clock for SetClock {
     fn now(&self) -> Timestamp {
         NOW.parse().unwrap()
     }
+
+    fn monotonic(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
 }
 
 pub struct Fixture {

@@ -33,6 +33,7 @@ CREATE TABLE incidents (
 ) STRICT;
 -- One trouble, one incident.
 CREATE UNIQUE INDEX one_open_incident ON incidents (host_id, check_type, subject) WHERE state <> 'resolved';
+CREATE INDEX incidents_of_part ON incidents (host_id, check_type, subject);
 
 -- A row without completed_at is an open intent: it was stored before anything was done.
 CREATE TABLE executions (
@@ -52,6 +53,9 @@ CREATE TABLE executions (
 ) STRICT;
 CREATE INDEX executions_of_incident ON executions (incident_id);
 CREATE INDEX open_intents ON executions (host_id) WHERE completed_at IS NULL;
+-- Heals alone, for the guard: refusals and escalations are executions with the plan 'null'.
+CREATE INDEX heals_by_start ON executions (started_at) WHERE plan <> 'null';
+CREATE INDEX heals_of_host ON executions (host_id) WHERE plan <> 'null';
 
 CREATE TABLE cooldowns (key TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
 
@@ -79,3 +83,25 @@ CREATE TABLE outbox (
   UNIQUE (kind, key)
 ) STRICT;
 CREATE INDEX outbox_pending ON outbox (kind, id) WHERE rejected = 0;
+
+-- Orders of Central Command, by the hash of their envelope: the same bytes are dealt with once.
+CREATE TABLE orders (
+  hash TEXT PRIMARY KEY,
+  order_id TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('accepted', 'begun', 'done', 'failed', 'refused', 'revoked', 'late')),
+  class TEXT,
+  host_id TEXT,
+  check_type TEXT,
+  subject TEXT NOT NULL,
+  -- The machines that an order to look has to wait for: a JSON list of host ids.
+  looks TEXT NOT NULL,
+  -- The signed payload; null for a refused order.
+  content TEXT,
+  received_at TEXT NOT NULL,
+  execute_by TEXT,
+  finished_at TEXT,
+  reason TEXT
+) STRICT;
+-- What was refused may bear the id of another.
+CREATE UNIQUE INDEX one_order ON orders (order_id) WHERE state <> 'refused';
+CREATE INDEX waiting_orders ON orders (class) WHERE state = 'accepted';

@@ -24,6 +24,8 @@ fn may_use(module: &str) -> Option<Vec<&'static str>> {
         return Some([&BELOW_STAGES[..], &STAGES[..stage]].concat());
     }
     Some(match module {
+        // What Central Command asks for: judged before it is a plan, so it knows no stage.
+        "orders" => BELOW_STAGES.to_vec(),
         "guard" => {
             vec!["adapters", "causes", "clock", "config", "model", "redact", "store", "msp_contracts", "msp_rules"]
         }
