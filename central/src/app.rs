@@ -4,9 +4,10 @@
 //! when both listeners are bound; on the stop signal the listeners end before the database is closed.
 
 use crate::api::{self, Context};
+use crate::clock;
 use crate::directory::Directory;
 use crate::listen::{self, Door, Limits};
-use crate::people;
+use crate::people::{self, People};
 use crate::pki;
 use crate::signing::Signer;
 use crate::store::Store;
@@ -14,6 +15,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -27,9 +29,9 @@ const CLOSE: Duration = Duration::from_millis(300);
 /// A listener that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
-    /// People's pages would be open to the network.
+    /// Passwords and sessions would cross the network in the clear.
     #[error(
-        "the people's pages have no login yet, so they listen on loopback only, and {address} is not (use --people 127.0.0.1:8444)"
+        "--people-http serves people without TLS, so it listens on loopback only, and {address} is not (leave it out, or use --people 127.0.0.1:8444)"
     )]
     NotLoopback {
         /// The address that was asked for.
@@ -45,11 +47,25 @@ pub(crate) enum ListenError {
     },
 }
 
+/// How people come in.
+#[derive(Debug, Clone)]
+pub(crate) enum PeopleDoor {
+    /// TLS with the server's certificate, of the fleet's own authority.
+    OwnCertificate,
+    /// TLS with the operator's certificate and key.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// Plain HTTP on loopback.
+    Http,
+}
+
 /// How to serve.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) agents: SocketAddr,
     pub(crate) people: SocketAddr,
+    pub(crate) people_door: PeopleDoor,
+    /// Where people find the pages; made of the door's certificate or address when absent.
+    pub(crate) people_url: Option<String>,
     pub(crate) exit_with_stdin: bool,
     pub(crate) limits: Limits,
     pub(crate) request_timeout: Duration,
@@ -60,6 +76,7 @@ struct Ready {
     ready: bool,
     agents: SocketAddr,
     people: SocketAddr,
+    people_url: String,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
@@ -71,12 +88,21 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
 
 /// Serves until SIGTERM, SIGINT or, when asked for, the end of standard input.
 pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
-    if !options.people.ip().is_loopback() {
+    if matches!(options.people_door, PeopleDoor::Http) && !options.people.ip().is_loopback() {
         return Err(ListenError::NotLoopback { address: options.people }.into());
     }
     directory.require()?;
     let _lock = directory.lock()?;
     let tls = TlsAcceptor::from(Arc::new(pki::server_config(directory)?));
+    let files = match &options.people_door {
+        PeopleDoor::OwnCertificate => Some((directory.server(), directory.server_key())),
+        PeopleDoor::Files { certificate, key } => Some((certificate.clone(), key.clone())),
+        PeopleDoor::Http => None,
+    };
+    let people_tls = match &files {
+        Some((certificate, key)) => Some(TlsAcceptor::from(Arc::new(pki::people_config(certificate, key)?))),
+        None => None,
+    };
     let signer = Signer::load(directory)?;
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
@@ -84,12 +110,25 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
 
+    let people_url = people_url(options, files.as_ref().map(|(certificate, _)| certificate.as_path()), people)?;
+    store.set_people_door(&people_url, clock::now()).await?;
+    let indexed = store.index_evidence().await?;
+    if indexed > 0 {
+        tracing::info!(bundles = indexed, "evidence of before was indexed");
+    }
+    let pages = Arc::new(People::new(
+        store.clone(),
+        Signer::load(directory)?,
+        store.watch_changes(stop.clone()).await?,
+        stop.clone(),
+        people_tls.is_some(),
+    ));
     let context = Arc::new(Context { store: store.clone(), signer, request_timeout: options.request_timeout });
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
-        listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop);
-    let ready = serde_json::to_string(&Ready { ready: true, agents, people })?;
+        listen::serve(people_listener, Door::People(people_tls), people::router(pages), options.limits, stop);
+    let ready = serde_json::to_string(&Ready { ready: true, agents, people, people_url })?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
 
@@ -99,6 +138,16 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where people find the pages: what links are made for.
+fn people_url(options: &Options, certificate: Option<&Path>, bound: SocketAddr) -> anyhow::Result<String> {
+    if let Some(url) = &options.people_url {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    let Some(certificate) = certificate else { return Ok(format!("http://{bound}")) };
+    let name = pki::certified_name(certificate)?;
+    Ok(format!("https://{}:{}", name.unwrap_or_else(|| bound.ip().to_string()), bound.port()))
 }
 
 /// A token that is cancelled when the server is to stop.

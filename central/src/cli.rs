@@ -10,7 +10,9 @@ mod init;
 mod issue;
 mod kill_switch;
 mod list;
+mod login_link;
 mod order;
+mod person;
 mod rules;
 mod serve;
 mod site;
@@ -55,7 +57,7 @@ enum Command {
     Init(init::Arguments),
     /// Issue the client certificate of one appliance and register it
     Issue(issue::Arguments),
-    /// Serve the agents (mutual TLS) and the people's page
+    /// Serve the agents (mutual TLS) and the people's pages (TLS)
     Serve(serve::Arguments),
     /// The Windows servers of a site
     #[command(subcommand)]
@@ -75,6 +77,11 @@ enum Command {
     /// Stop every change of a site or of one appliance, and allow them again
     #[command(subcommand)]
     KillSwitch(kill_switch::Command),
+    /// Who may use the people's pages
+    #[command(subcommand)]
+    Person(person::Command),
+    /// Make a link that lets a person in once
+    LoginLink(login_link::Arguments),
     /// What was reported; works while the server runs
     List(list::Arguments),
 }
@@ -212,6 +219,8 @@ async fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Appliance(command) => appliance::run(&command, out).await,
         Command::Order(command) => order::run(*command, out).await,
         Command::KillSwitch(command) => kill_switch::run(&command, out).await,
+        Command::Person(command) => person::run(&command, out).await,
+        Command::LoginLink(arguments) => login_link::run(&arguments, out).await,
         Command::List(arguments) => list::run(&arguments, out).await,
     }
 }

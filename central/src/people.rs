@@ -20,6 +20,8 @@ mod incident;
 mod incidents;
 mod live;
 mod login;
+mod order_form;
+mod orders;
 pub(crate) mod password;
 mod persons;
 mod rules;
@@ -27,6 +29,7 @@ pub(crate) mod secret;
 mod session;
 mod site;
 mod states;
+mod stop;
 mod story;
 mod trouble;
 mod verify;
@@ -34,6 +37,7 @@ mod words;
 
 pub(crate) use login::plain_name;
 
+use crate::orders::IssueError;
 use crate::signing::{Signer, SigningError};
 use crate::store::{Store, StoreError};
 use attempts::Attempts;
@@ -110,6 +114,9 @@ enum Failure {
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// No order was issued, or no switch changed.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
     /// There is nothing under this address.
     #[error("{what}")]
     Missing {
@@ -138,6 +145,9 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match &self {
             Self::Missing { what } => frame::message(StatusCode::NOT_FOUND, "Not here", what),
+            Self::Issue(IssueError::Cannot(_) | IssueError::Lint(_)) => {
+                frame::message(StatusCode::CONFLICT, "Not done", &format!("{self}."))
+            }
             Self::Refused { why } => frame::message(StatusCode::CONFLICT, "Not done", why),
             _ => {
                 tracing::error!(error = &self as &dyn std::error::Error, "a page could not be made");
@@ -167,6 +177,12 @@ pub(crate) fn router(people: Arc<People>) -> Router {
         .route("/evidence/{site}/{appliance}/{chain}/{sequence}", get(bundle::page))
         .route("/evidence/{site}/{appliance}/{chain}/{sequence}/envelope", get(bundle::envelope))
         .route("/evidence/{site}/{appliance}/{chain}/{sequence}/receipt", get(bundle::receipt))
+        .route("/orders", get(orders::page))
+        .route("/orders/new", get(order_form::page).post(order_form::issue))
+        .route("/orders/revoke", post(orders::revoke))
+        .route("/kill-switch", get(stop::page))
+        .route("/kill-switch/engage", post(stop::engage))
+        .route("/kill-switch/release", post(stop::release))
         .route("/rules", get(rules::page))
         .route("/people", get(persons::page))
         .route("/people/disable", post(persons::disable))

@@ -8,7 +8,7 @@ mod caller;
 mod tls;
 
 pub(crate) use caller::{CallerError, caller};
-pub(crate) use tls::server_config;
+pub(crate) use tls::{certified_name, people_config, server_config};
 
 use crate::fleet::Appliance;
 use jiff::{SignedDuration, Timestamp};

@@ -27,7 +27,7 @@ mod stamps;
 mod standing;
 mod targets;
 
-pub(crate) use appliances::KeyMismatch;
+pub(crate) use appliances::{ApplianceRow, KeyMismatch};
 pub(crate) use audit::{Action, Actor, AuditRow, Entry};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
@@ -40,9 +40,10 @@ pub(crate) use kill_switch::{Change, KillSwitchRow};
 pub(crate) use once::Once;
 pub(crate) use orders::{CannotOrder, Noted, OrderFilter, OrderRow, OrderState, SignedOrder};
 pub(crate) use people::PersonRow;
+pub(crate) use rules::RuleRow;
 pub(crate) use sessions::{ABSOLUTE, CameBy, IDLE, SessionRow};
+pub(crate) use sites::SiteRow;
 pub(crate) use stamps::StampKind;
-pub(crate) use standing::Standing;
 pub(crate) use targets::TargetRow;
 
 use jiff::Timestamp;

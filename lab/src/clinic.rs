@@ -14,6 +14,8 @@ use tempfile::TempDir;
 /// The clinic's site.
 pub const SITE: &str = "clinic-a";
 const APPLIANCE: &str = "appliance-1";
+/// Who looks at Central Command's pages.
+const PERSON: &str = "lab";
 /// Both servers' WinRM account; they listen on loopback only and live as long as the lab.
 const ACCOUNT: &str = "msp-svc";
 
@@ -45,6 +47,15 @@ pub struct CentralAddress {
     pub agents: String,
     /// For people: address and port.
     pub people: String,
+    /// Where people's browsers go.
+    pub people_url: String,
+}
+
+/// A link that lets the lab's person in once.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LoginLink {
+    /// The address.
+    pub url: String,
 }
 
 impl Clinic {
@@ -94,9 +105,18 @@ impl Clinic {
         self.file("central")
     }
 
-    /// Where people find Central Command's page.
+    /// Where people find Central Command's pages.
     pub fn people(&self) -> Option<String> {
-        self.address.as_ref().map(|address| format!("http://{}/", address.people))
+        self.address.as_ref().map(|address| address.people_url.clone())
+    }
+
+    /// A link that lets the lab's person into Central Command's pages, once.
+    ///
+    /// # Errors
+    /// When Central Command never ran here.
+    pub async fn login_link(&self) -> anyhow::Result<LoginLink> {
+        let printed = succeed("msp-central", &["login-link", "--dir", &self.central_dir(), "--json", PERSON]).await?;
+        serde_json::from_slice(&printed).context("reading the login link")
     }
 
     /// Starts everything.
@@ -125,6 +145,7 @@ impl Clinic {
         }
         let (central, agent) = (self.central_dir(), self.file("agent"));
         succeed("msp-central", &["init", "--dir", &central, "--name", "127.0.0.1"]).await?;
+        succeed("msp-central", &["person", "add", "--dir", &central, PERSON]).await?;
         let issue = ["issue", "--dir", &central, "--site", SITE, "--appliance", APPLIANCE, "--out", &agent];
         succeed("msp-central", &issue).await?;
         succeed("msp-agent", &["keygen", "--out", &self.file("agent/signing.pem")]).await?;
@@ -219,7 +240,18 @@ impl Clinic {
         let (agents, people) =
             self.address.as_ref().map_or((any.clone(), any), |old| (old.agents.clone(), old.people.clone()));
         let dir = self.central_dir();
-        let args = ["serve", "--dir", &dir, "--listen", &agents, "--people", &people, "--exit-with-stdin"];
+        let args = [
+            "serve",
+            "--dir",
+            &dir,
+            "--listen",
+            &agents,
+            "--people",
+            &people,
+            // No browser knows the authority of a clinic that lives for an hour; it is on loopback.
+            "--people-http",
+            "--exit-with-stdin",
+        ];
         let mut central = Process::start(&self.path().join("logs"), "central", "msp-central", &args)?;
         self.address = Some(central.ready().await?);
         self.central = Some(central);

@@ -4,11 +4,11 @@ use super::frame::{Kind, Section, live, page as framed, status};
 use super::session::Session;
 use super::site::presence;
 use super::trouble::{Known, Trouble};
-use super::words::{Column, ago_text, count, mono, short, span, table, time};
+use super::words::{Column, ago_text, count, link, mono, short, span, table, time};
 use super::{Failure, People};
 use crate::clock;
 use crate::fleet::Appliance;
-use crate::store::{ApplianceRow, ChainState, StoredBundle};
+use crate::store::{ApplianceRow, ChainState, OrderFilter, StoredBundle};
 use axum::extract::{Path, State};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -16,6 +16,8 @@ use msp_contracts::api::AgentReport;
 use msp_contracts::signed::HealingTier;
 use std::sync::Arc;
 
+/// How many orders are listed.
+const ORDERS: u32 = 10;
 /// From this difference on a clock is called wrong, as the agent does.
 const CLOCK_OFF: SignedDuration = SignedDuration::from_mins(5);
 
@@ -138,6 +140,9 @@ pub(super) async fn page(
     let path = super::trouble::appliance_path(&site, &appliance);
     let wrong: Vec<&Trouble> = known.troubles.iter().filter(|one| one.path == path).collect();
     let rows: Vec<_> = chains.iter().filter_map(|row| chain_row(row)).collect();
+    let filter = OrderFilter { site: Some(&site), appliance: Some(&appliance), state: None };
+    let orders = people.store.orders(filter, ORDERS, now).await?;
+    let orders: Vec<_> = orders.iter().map(|order| super::orders::brief(order, now)).collect();
     let agent = row.checkin.as_ref().and_then(|checkin| checkin.agent.as_ref());
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href="/" { "Fleet" } " / " a href={ "/sites/" (site) } { (site) } }
@@ -147,6 +152,10 @@ pub(super) async fn page(
             @if agent.is_none() && row.checkin.is_some() { p.faint { "This agent does not report its rules, queue and switches yet: a newer release does." } }
         }
         (quarantined(agent))
+        section { h2 { "Orders" }
+            p.actions { a.button href=(link("/orders/new", &[("to", &who.to_string())])) { "Issue an order" } }
+            @if !orders.is_empty() { (table("The latest orders to this appliance", &[Column::Text("Order"), Column::Text("What, and why"), Column::Text("State"), Column::Text("Issued")], &orders)) }
+        }
         section { h2 { "Evidence" }
             @if rows.is_empty() { (super::words::nothing("No evidence yet.", &html! { "The first bundles arrive within a minute of the first check." })) }
             @else { (table("Chains of evidence, one for each state the appliance began with", &[Column::Text("Chain"), Column::Text("State"), Column::Number("Bundles"), Column::Number("Head"), Column::Text("Head hash"), Column::Text("First received")], &rows)) }

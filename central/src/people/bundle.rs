@@ -88,13 +88,13 @@ fn said(bundle: &Bundle) -> Markup {
     html! {
         @if !bundle.pre_state.is_null() && bundle.kind != BundleKind::RollUp { section { h2 { "Before" } (comparison("Seen and wanted", &actual(&bundle.pre_state), &wanted(&bundle.pre_state))) } }
         @if bundle.kind == BundleKind::StatusChange { section { h2 { "After" } (comparison("Seen and wanted", &actual(&bundle.post_state), &wanted(&bundle.post_state))) } }
-        @if bundle.plan.is_some() { section { h2 { "Decided" } (decided(bundle)) } section { h2 { "Done" } (done(bundle)) } }
-        @if let Some(checked) = checked(bundle) { section { h2 { "Checked afterwards" } (checked) } }
+        @if bundle.plan.is_some() { section { h2 { "Decided" } div.card { (decided(bundle)) } } section { h2 { "Done" } div.card { (done(bundle, bundle.started)) } } }
+        @if let Some(checked) = checked(bundle) { section { h2 { "Checked afterwards" } div.card { (checked) } } }
         @if !bundle.roll_up.is_empty() { section { h2 { "Stayed compliant" }
             @let rows: Vec<_> = bundle.roll_up.iter().map(|one| vec![html! { (check_name(&one.check)) }, html! { (mono(&one.host_id)) }, html! { (one.compliant) }, time(&one.first.to_string()), time(&one.last.to_string())]).collect();
             (table("Checks of this hour", &[Column::Text("Check"), Column::Text("Machine"), Column::Number("Times"), Column::Text("First"), Column::Text("Last")], &rows))
         } }
-        section { h2 { "HIPAA Security Rule" } (supports(&bundle.check, &bundle.hipaa_controls)) }
+        section { h2 { "HIPAA Security Rule" } div.card { (supports(&bundle.check, &bundle.hipaa_controls)) } }
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn page(
         nav.crumbs aria-label="Where this is" { a href="/evidence" { "Evidence" } " / " a href={ "/sites/" (site) } { (site) } " / " a href={ "/evidence/" (site) "/" (appliance) "/" (chain) } { "chain of " (appliance) } }
         div.head { h1 { (mono(&row.bundle_id)) }
             @if let Some(bundle) = bundle { @let (kind, text) = proves(bundle);
-                p.line { span class={ "status " (kind.as_str()) } { (icon(kind)) (text) } " " (check_name(&bundle.check)) " on " (machine(&bundle.target.name, &bundle.target.host_id))
+                p.line { span class={ "status " (kind.as_str()) } { (icon(kind)) (text) } " " span { (check_name(&bundle.check)) " on " (machine(&bundle.target.name, &bundle.target.host_id)) }
                     @if let Some(incident) = &bundle.incident_id { " · " a href={ "/incidents/" (site) "/" (appliance) "/" (incident) } { (mono(incident.as_str())) } } } }
         }
         p.actions {

@@ -101,7 +101,7 @@ pub(super) fn heals(rows: &[ExecutionRow], known: &Known) -> Markup {
                 a href={ "/incidents/" (one.site_id) "/" (row.appliance) "/" (one.incident_id) } {
                     @match about {
                         Some(about) => (title(&about.incident)),
-                        None => (one.runbook_id.as_deref().unwrap_or("a plan")) " on " (one.host_id),
+                        None => { (one.runbook_id.as_deref().unwrap_or("a plan")) " on " (row.host_name.as_deref().unwrap_or(&one.host_id)) },
                     }
                 }
                 span.faint { " by " (one.rule_id.as_deref().unwrap_or("a person")) " in " (took(one.completed_at.duration_since(one.started_at))) }
@@ -161,7 +161,7 @@ pub(super) async fn page(session: Session, State(people): State<Arc<People>>) ->
             }
         }
         section {
-            h2 { "Healed of late" }
+            h2 { "Recently healed" }
             @if fixed.is_empty() {
                 (nothing("Nothing was healed yet.", &html! { "When a rule decides and its runbook passes the check afterwards, it is listed here with its proof." }))
             } @else { (heals(&fixed, &known)) }

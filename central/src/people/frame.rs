@@ -20,18 +20,22 @@ pub(super) enum Section {
     Fleet,
     Incidents,
     Evidence,
+    Orders,
     Rules,
+    KillSwitch,
     People,
     Audit,
     /// One's own account; not in the list.
     Account,
 }
 
-const SECTIONS: [(Section, &str, &str); 6] = [
+const SECTIONS: [(Section, &str, &str); 8] = [
     (Section::Fleet, "/", "Fleet"),
     (Section::Incidents, "/incidents", "Incidents"),
     (Section::Evidence, "/evidence", "Evidence"),
+    (Section::Orders, "/orders", "Orders"),
     (Section::Rules, "/rules", "Rules"),
+    (Section::KillSwitch, "/kill-switch", "Kill switch"),
     (Section::People, "/people", "People"),
     (Section::Audit, "/audit", "Audit"),
 ];
@@ -91,8 +95,9 @@ pub(super) async fn page(
     title: &str,
     content: Markup,
 ) -> Result<Markup, Failure> {
-    let _ = people;
     let now = clock::now();
+    let switches = people.store.kill_switches(None).await?;
+    let engaged: Vec<_> = switches.iter().filter(|row| row.engaged).collect();
     let body = html! {
         body data-live-url="/live" {
             a.skip href="#main" { "Skip to the content" }
@@ -109,6 +114,7 @@ pub(super) async fn page(
                 }
             }
             div.body {
+                div id="stop" data-live class=[(!engaged.is_empty()).then_some("stop")] role="status" { (super::stop::banner(&engaged, now)) }
                 main id="main" tabindex="-1" { (content) }
                 footer { span id="as-of" data-live { "As of " (time(&now.to_string())) } " " span id="link" role="status" {} }
             }

@@ -6,7 +6,7 @@
 
 use super::form::{Knocked, Posted};
 use super::frame::{self, knocking};
-use super::password::{self, PasswordError};
+use super::password;
 use super::secret::{NoRandomness, Secret};
 use super::session::{Caller, Cookie, Session, local, see_other};
 use super::{Failure, People};

@@ -23,13 +23,15 @@ fn tier(tier: HealingTier) -> &'static str {
 
 /// What a rule leads to, in a few words.
 fn leads_to(action: &Action) -> Markup {
-    let value = serde_json::to_value(action).unwrap_or(Value::Null);
-    let text = |name: &str| find(&value, name).map(ToOwned::to_owned);
-    html! { @match (text("runbook_id"), text("reason")) {
-        (Some(runbook), _) => { @if let Some(known) = catalogue::runbook(&runbook) { (known.name) " " } (mono(&runbook)) }
-        (None, Some(reason)) => { "a person: " (reason) }
-        (None, None) => "a person",
-    } }
+    let named = |id: &str| html! { @if let Some(known) = catalogue::runbook(id) { (known.name) " " } span.whole { (mono(id)) } };
+    match action {
+        Action::RunRunbook { runbook_id, .. } => named(runbook_id),
+        Action::RestartService { service } => html! { "restart of " (mono(&service.to_string())) },
+        Action::Escalate { reason, runbook_id, .. } => html! {
+            "a person: " (reason)
+            @if let Some(id) = runbook_id { div.faint { "could help: " (named(id)) } }
+        },
+    }
 }
 
 /// The first text under this name, however deep.
@@ -45,7 +47,7 @@ fn find<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 
 fn built_in(rule: &Rule) -> Vec<Markup> {
     vec![
-        html! { span id=(rule.id) { (mono(&rule.id)) } },
+        html! { span.whole id=(rule.id) { (mono(&rule.id)) } },
         html! { (rule.name) @if !rule.description.is_empty() && rule.description != rule.name { div.faint { (rule.description) } } },
         leads_to(&rule.action),
         html! { (rule.priority) },

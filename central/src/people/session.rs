@@ -6,7 +6,7 @@
 use super::People;
 use super::secret::Secret;
 use crate::clock;
-use crate::listen::From;
+use crate::listen::Remote;
 use crate::store::{Actor, SessionRow, StoreError};
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
@@ -74,7 +74,7 @@ pub(super) struct Caller(pub(super) IpAddr);
 
 impl Caller {
     pub(super) fn of(extensions: &axum::http::Extensions) -> Self {
-        let from = extensions.get::<From>().map(|From(address)| address.ip().to_canonical());
+        let from = extensions.get::<Remote>().map(|Remote(address)| address.to_canonical());
         Self(from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     }
 

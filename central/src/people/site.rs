@@ -7,11 +7,10 @@ use super::trouble::{Known, Trouble, appliance_path};
 use super::words::{Column, Kind, ago_text, is_silent, mono, nothing, table};
 use super::{Failure, People};
 use crate::clock;
-use crate::store::ApplianceRow;
+use crate::store::{ApplianceRow, TargetRow};
 use axum::extract::{Path, State};
 use jiff::Timestamp;
 use maud::{Markup, html};
-use msp_contracts::api::WindowsTarget;
 use msp_contracts::outcome::Detail;
 use std::sync::Arc;
 
@@ -36,12 +35,14 @@ fn appliance_row(row: &ApplianceRow, now: Timestamp) -> Vec<Markup> {
     ]
 }
 
-fn target_row(target: &WindowsTarget) -> Vec<Markup> {
+fn target_row(row: &TargetRow) -> Vec<Markup> {
+    let target = &row.target;
     vec![
         html! { strong { (target.hostname) } },
         html! { @match &target.ip_address { Some(address) => (mono(&format!("{address}:{}", target.port))), None => (status(Kind::Bad, "no address")) } },
         html! { (if target.certificate_sha256.is_some() { "one pinned certificate" } else { "the site's authority" }) },
         html! { (if target.credentials.is_some() { "sent sealed" } else { "on the appliance" }) },
+        html! { @match &row.owner { Some(owner) => (owner), None => span.faint { "nobody yet" } } },
     ]
 }
 
@@ -56,7 +57,7 @@ pub(super) async fn page(
     };
     let known = Known::load(&people, Some(&site), now).await?;
     let wrong: Vec<&Trouble> = known.of_site(&site).collect();
-    let targets = people.store.targets(&site).await?;
+    let targets = people.store.owned_targets(&site).await?;
     let appliances: Vec<_> = known.appliances.iter().map(|row| appliance_row(row, now)).collect();
     let servers: Vec<_> = targets.iter().map(target_row).collect();
     let since = now.saturating_sub(DAY).unwrap_or(now);
@@ -80,7 +81,7 @@ pub(super) async fn page(
             @if servers.is_empty() {
                 (nothing("No server yet.", &html! { "The appliance looks after those that it is told of: " code { "msp-central targets set --dir DIR --site " (row.site_id) " FILE" } }))
             } @else {
-                (table("Servers that the site's appliances look after", &[Column::Text("Server"), Column::Text("Address"), Column::Text("Trusted by"), Column::Text("Logon")], &servers))
+                (table("Servers that the site's appliances look after", &[Column::Text("Server"), Column::Text("Address"), Column::Text("Trusted by"), Column::Text("Logon"), Column::Text("Looked after by")], &servers))
             }
         }
         section { h2 { "Healed in 24 h" }

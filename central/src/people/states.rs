@@ -82,7 +82,7 @@ pub(super) fn comparison(caption: &str, actual: &Value, desired: &Value) -> Mark
                         @if differs { span.status.bad { (icon(Kind::Bad)) span.visually-hidden { "differs: " } } }
                         code { (line.actual.as_deref().unwrap_or("not told")) }
                     }
-                    td data-label="Wanted" { @match &line.desired { Some(desired) => code { (desired) }, None => span.faint { "no wish" } } }
+                    td data-label="Wanted" { @match &line.desired { Some(desired) => code { (desired) }, None => span.faint { "not asked for" } } }
                 }
             } }
         } }

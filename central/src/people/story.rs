@@ -5,7 +5,7 @@ use super::catalogue;
 use super::evidence::bundle_path;
 use super::frame::icon;
 use super::states::comparison;
-use super::words::{Kind, mono, outcome, time, took};
+use super::words::{Kind, moment, mono, outcome, time, took};
 use crate::store::BundleRow;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -15,10 +15,10 @@ use msp_contracts::outcome::Level;
 use serde_json::Value;
 
 /// A step: what happened, when, and the details.
-pub(super) fn step(kind: Kind, title: &str, at: Option<Timestamp>, content: &Markup) -> Markup {
+pub(super) fn step(kind: Kind, title: &str, at: Option<Timestamp>, first: Timestamp, content: &Markup) -> Markup {
     html! { li class={ "step " (kind.as_str()) } {
-        span.marker { (icon(kind)) }
-        div.heading { h3 { (title) } @if let Some(at) = at { (time(&at.to_string())) } }
+        span.marker { @if kind != Kind::Idle { (icon(kind)) } }
+        div.heading { h3 { (title) } @if let Some(at) = at { (moment(at, first)) } }
         div.detail { (content) }
     } }
 }
@@ -84,7 +84,7 @@ fn phase_name(phase: &str) -> &str {
     }
 }
 
-fn phase(action: &ActionRecord) -> Markup {
+fn phase(action: &ActionRecord, first: Timestamp) -> Markup {
     let text = |pointer: &str| action.report.pointer(pointer).and_then(Value::as_str);
     let reasons =
         action.report.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -99,7 +99,7 @@ fn phase(action: &ActionRecord) -> Markup {
     };
     html! { li.phase {
         span class={ "status " (kind.as_str()) } { (icon(kind)) strong { (phase_name(&action.phase)) } }
-        span.faint { (mono(&action.phase)) " at " (time(&action.started.to_string())) ", took " (took(action.completed.duration_since(action.started))) }
+        span.faint { (mono(&action.phase)) " " (moment(action.started, first)) ", took " (took(action.completed.duration_since(action.started))) }
         @if let Some(changed) = changed { span { @if changed { "something was changed" } @else { "nothing was changed" } } }
         @if let Some(said) = text("/status") { span { "said " (mono(said)) } }
         @for reason in reasons { p { (reason) } }
@@ -108,7 +108,7 @@ fn phase(action: &ActionRecord) -> Markup {
 }
 
 /// What was done, phase by phase.
-pub(super) fn done(bundle: &Bundle) -> Markup {
+pub(super) fn done(bundle: &Bundle, first: Timestamp) -> Markup {
     html! {
         @if bundle.actions.is_empty() {
             p { @match bundle.kind {
@@ -116,7 +116,7 @@ pub(super) fn done(bundle: &Bundle) -> Markup {
                 BundleKind::Escalation => "Nothing was touched: a person was asked.",
                 _ => "Nothing was touched.",
             } }
-        } @else { ol.phases { @for action in &bundle.actions { (phase(action)) } } }
+        } @else { ol.phases { @for action in &bundle.actions { (phase(action, first)) } } }
         @if let Some(error) = &bundle.error { p.problem { (icon(Kind::Bad)) (error) } }
     }
 }

@@ -80,6 +80,17 @@ pub(super) fn time(text: &str) -> Markup {
     html! { time datetime=(text) { (shown) } }
 }
 
+/// A moment among others close to it: to the millisecond, and how long after the first.
+pub(super) fn moment(time: Timestamp, first: Timestamp) -> Markup {
+    let exact = format!("{time:.3}");
+    let clock = exact.get(11..23).unwrap_or(&exact);
+    let after = time.duration_since(first);
+    html! {
+        time datetime=(time) title=(plain(time)) { (clock) }
+        @if after.is_positive() { span.after { "+" (took(after)) } }
+    }
+}
+
 /// How long ago something was; the exact time is its title.
 pub(super) fn ago(time: Timestamp, now: Timestamp) -> Markup {
     let age = now.duration_since(time);
@@ -164,6 +175,8 @@ pub(super) fn check_name(check: &str) -> String {
     let name = match check {
         "antivirus" => "Antivirus",
         "backup" => "Backup",
+        "central_command" => "Central Command",
+        "clock" => "Clock",
         "disk" => "Disk space",
         "encryption" => "Encryption at rest",
         "firewall" => "Firewall",

@@ -23,6 +23,10 @@ pub(crate) enum Action {
     DisablePerson,
     EnablePerson,
     SetPassword,
+    IssueOrder,
+    RevokeOrder,
+    EngageKillSwitch,
+    ReleaseKillSwitch,
 }
 
 impl Action {
@@ -37,6 +41,10 @@ impl Action {
             Self::DisablePerson => "disable person",
             Self::EnablePerson => "enable person",
             Self::SetPassword => "set password",
+            Self::IssueOrder => "issue order",
+            Self::RevokeOrder => "revoke order",
+            Self::EngageKillSwitch => "engage kill switch",
+            Self::ReleaseKillSwitch => "release kill switch",
         }
     }
 }

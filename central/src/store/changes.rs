@@ -4,7 +4,8 @@
 //! all. It says that something changed, not what: whoever listens looks again.
 
 use super::{Store, StoreError, during};
-use sqlx::{Connection, Executor};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,29 +13,30 @@ use tokio_util::sync::CancellationToken;
 /// How often it is asked.
 const EVERY: Duration = Duration::from_millis(500);
 
+async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await
+}
+
 impl Store {
-    /// Counts up with every change that is seen, until `stop`.
+    /// Counts up with every change that is seen from now on, until `stop`.
     pub(crate) async fn watch_changes(&self, stop: CancellationToken) -> Result<watch::Receiver<u64>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(during("watching for changes"))?.detach();
+        let doing = "watching for changes";
+        let mut connection = self.readers.acquire().await.map_err(during(doing))?.detach();
+        let mut last = version(&mut connection).await.map_err(during(doing))?;
         let (told, receiver) = watch::channel(0_u64);
         tokio::spawn(async move {
-            let mut last: Option<i64> = None;
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(EVERY) => {}
                 }
-                let asked = connection.fetch_one("PRAGMA data_version").await;
-                match asked.and_then(|row| sqlx::Row::try_get::<i64, _>(&row, 0)) {
-                    Ok(version) => {
-                        if last.replace(version).is_some_and(|before| before != version) {
-                            told.send_modify(|count| *count = count.wrapping_add(1));
-                        }
+                match version(&mut connection).await {
+                    Ok(now) if now == last => {}
+                    Ok(now) => {
+                        last = now;
+                        told.send_modify(|count| *count = count.wrapping_add(1));
                     }
-                    Err(error) => {
-                        tracing::warn!(%error, "changes cannot be watched any more; pages are as fresh as their loading");
-                        break;
-                    }
+                    Err(error) => tracing::warn!(%error, "cannot tell whether anything changed; open pages wait"),
                 }
             }
             // The last connection to close leaves everything in the one file.

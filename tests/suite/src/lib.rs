@@ -5,6 +5,7 @@
 //! [`stand_in`] to stand in Central Command's place and misbehave, [`agent`] to ask the agent's command line.
 
 pub mod agent;
+pub mod browser;
 pub mod central;
 pub mod stand_in;
 
