@@ -1,6 +1,7 @@
 //! The outside world, behind plain types: files, commands, D-Bus, packet filters, Windows servers. Nothing in
 //! here decides anything.
 
+pub mod certificate;
 pub mod command;
 pub mod files;
 pub mod inventory;

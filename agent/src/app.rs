@@ -12,6 +12,7 @@ pub mod policy;
 pub mod round;
 pub mod status;
 mod supervisor;
+mod textfile;
 pub mod vigil;
 
 use crate::causes::chain;
@@ -19,13 +20,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::guard;
 use crate::prove::chain::Signer;
+use crate::report::checkin;
 use crate::report::client::Central;
 use crate::report::drain::Drain;
-use crate::report::{checkin, sync};
+use crate::report::sync;
 use crate::sense::host::{self, Machine};
 use crate::sense::own;
 use crate::store::server_keys::ServerKeys;
-use crate::store::{Store, facts};
+use crate::store::{Store, facts, not_stored};
 use anyhow::Context;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -92,7 +94,7 @@ impl Agent {
     pub async fn open(config: Config, clock: Arc<dyn Clock>, appliance: Target) -> anyhow::Result<Self> {
         let key = signing_key(&config)?;
         let configured_key = keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?;
-        let store = Store::open(&config.state_dir)?;
+        let store = Store::open_or_set_aside(&config.state_dir, clock.now())?;
         let (envelope, targets, server_keys) = store
             .write(move |db| {
                 Ok((facts::get(db, facts::RULES)?, checkin::inventory(db)?, ServerKeys::of(db, configured_key)?))
@@ -144,6 +146,7 @@ impl Agent {
             store: self.store.clone(),
             server_keys: self.server_keys.subscribe(),
             added: self.owed.subscribe(),
+            clock: Arc::clone(&self.clock),
         };
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).deliver(drain, stop.clone()));
@@ -154,9 +157,14 @@ impl Agent {
         loops.spawn(fleet::watch_servers(Arc::clone(&self), stop.clone()));
         loops.spawn(Arc::clone(&self).roll_up(stop.clone()));
         loops.spawn(supervisor::supervise(Arc::clone(&self), stop.clone()));
+        loops.spawn(self.store.clone().damaged());
         while let Some(ended) = loops.join_next().await {
             if stop.is_cancelled() {
                 continue;
+            }
+            if let Some(damage) = self.store.damage() {
+                stop.cancel();
+                return Err(damage.into());
             }
             // A daemon with a dead loop looks alive and is not: the service manager starts it anew.
             stop.cancel();
@@ -178,7 +186,7 @@ impl Agent {
             let began = self.clock.now();
             let policy = Arc::clone(&self.policy.borrow());
             let mut running = JoinSet::new();
-            for check in host::all(&machine, &policy.baseline.appliance) {
+            for check in host::all_of_daemon(&machine, &policy.baseline.appliance, &self.config.state_dir) {
                 let (agent, stop, threads) = (Arc::clone(&self), stop.clone(), threads.clone());
                 running.spawn(async move {
                     let observation = tokio::select! {
@@ -217,7 +225,7 @@ impl Agent {
             let agent = Arc::clone(&self);
             let done = self.record(move |recorder| recorder.rolled_up(&agent.appliance)).await;
             if let Err(error) = done {
-                tracing::error!(error = %chain(&error), "the hourly roll-up could not be stored");
+                not_stored(&error, "the hourly roll-up could not be stored");
             }
         }
     }

@@ -11,6 +11,7 @@ mod orders;
 mod queue;
 mod rules;
 mod run;
+mod state;
 mod status;
 mod sync;
 mod targets;

@@ -21,10 +21,12 @@ mod rules;
 
 pub(crate) use caller::Peer;
 
+use crate::clock;
+use crate::metrics::Metrics;
 use crate::signing::Signer;
 use crate::store::Store;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -41,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) signer: Signer,
     /// How long a call may take, its body's arrival included.
     pub(crate) request_timeout: Duration,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The agents' router.
@@ -82,9 +85,30 @@ async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     )
 }
 
-/// Bounds the time of a call and leaves one line about it.
+/// A call's name in the metrics: what an agent chose in the path is no part of it.
+fn name(path: Option<&MatchedPath>) -> &'static str {
+    match path.map_or("", MatchedPath::as_str) {
+        api::HEALTH => "health",
+        api::CHECKIN => "checkin",
+        api::RULES => "rules",
+        api::EVIDENCE | api::EVIDENCE_ALIAS => "evidence",
+        api::INCIDENTS => "incident",
+        api::INCIDENT_RESOLVE => "incident_resolve",
+        api::EXECUTIONS => "execution",
+        api::ESCALATIONS => "escalation",
+        api::ORDERS_PENDING => "orders_pending",
+        api::ORDER_ACKNOWLEDGE => "order_acknowledge",
+        api::ORDER_COMPLETE => "order_complete",
+        api::ENROLL => "enroll",
+        _ => "other",
+    }
+}
+
+/// Bounds the time of a call, and leaves one line about it and what is to be measured.
 async fn bounded(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let call = name(request.extensions().get::<MatchedPath>());
+    let begun = clock::instant();
     let response = match tokio::time::timeout(context.request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refusal::new(
@@ -94,6 +118,7 @@ async fn bounded(State(context): State<Arc<Context>>, request: Request, next: Ne
         )
         .into_response(),
     };
+    context.metrics.call(call, response.status(), begun.elapsed());
     tracing::debug!(%method, path, status = response.status().as_u16(), "call");
     response
 }

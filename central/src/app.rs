@@ -7,6 +7,7 @@ use crate::api::{self, Context};
 use crate::clock;
 use crate::directory::Directory;
 use crate::listen::{self, Door, Limits};
+use crate::metrics::{self, Metrics};
 use crate::people::{self, People};
 use crate::pki;
 use crate::signing::Signer;
@@ -34,6 +35,14 @@ pub(crate) enum ListenError {
         "--people-http serves people without TLS, so it listens on loopback only, and {address} is not (leave it out, or use --people 127.0.0.1:8444)"
     )]
     NotLoopback {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The metrics would be open to the network.
+    #[error(
+        "the metrics have no login, so they listen on loopback only, and {address} is not (use --metrics 127.0.0.1:9464 and let a collector or a proxy on this machine pass them on)"
+    )]
+    MetricsNotLoopback {
         /// The address that was asked for.
         address: SocketAddr,
     },
@@ -66,6 +75,7 @@ pub(crate) struct Options {
     pub(crate) people_door: PeopleDoor,
     /// Where people find the pages; made of the door's certificate or address when absent.
     pub(crate) people_url: Option<String>,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) exit_with_stdin: bool,
     pub(crate) limits: Limits,
     pub(crate) request_timeout: Duration,
@@ -77,6 +87,8 @@ struct Ready {
     agents: SocketAddr,
     people: SocketAddr,
     people_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
@@ -90,6 +102,9 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
 pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
     if matches!(options.people_door, PeopleDoor::Http) && !options.people.ip().is_loopback() {
         return Err(ListenError::NotLoopback { address: options.people }.into());
+    }
+    if let Some(address) = options.metrics.filter(|address| !address.ip().is_loopback()) {
+        return Err(ListenError::MetricsNotLoopback { address }.into());
     }
     directory.require()?;
     let _lock = directory.lock()?;
@@ -107,6 +122,10 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
     let (people_listener, people) = bind(options.people).await?;
+    let metrics_bound = match options.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
 
@@ -123,16 +142,30 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
         stop.clone(),
         people_tls.is_some(),
     ));
-    let context = Arc::new(Context { store: store.clone(), signer, request_timeout: options.request_timeout });
+    let metrics = Arc::new(Metrics::new(&store));
+    let context = Arc::new(Context {
+        store: store.clone(),
+        signer,
+        request_timeout: options.request_timeout,
+        metrics: Arc::clone(&metrics),
+    });
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
-        listen::serve(people_listener, Door::People(people_tls), people::router(pages), options.limits, stop);
-    let ready = serde_json::to_string(&Ready { ready: true, agents, people, people_url })?;
+        listen::serve(people_listener, Door::People(people_tls), people::router(pages), options.limits, stop.clone());
+    let metrics_address = metrics_bound.as_ref().map(|(_, address)| *address);
+    let ready = Ready { ready: true, agents, people, people_url, metrics: metrics_address };
+    let metrics_served = async {
+        if let Some((listener, _)) = metrics_bound {
+            let router = metrics::router(store.clone(), metrics);
+            listen::serve(listener, Door::People(None), router, options.limits, stop).await;
+        }
+    };
+    let ready = serde_json::to_string(&ready)?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
 
-    tokio::join!(agents_served, people_served);
+    tokio::join!(agents_served, people_served, metrics_served);
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
         tracing::warn!("the database was still busy at the end; what was answered is stored");
     }

@@ -1,7 +1,8 @@
 //! `msp-central`: Central Command, what the agents report to.
 //!
 //! Reading order: [`cli`] what can be asked, [`app`] how the server is wired, [`listen`] the listeners,
-//! [`api`] the agents' calls, [`people`] the pages, [`orders`] and [`kill_switch`] what is asked of appliances,
+//! [`api`] the agents' calls, [`people`] the pages, [`metrics`] the
+//! numbers for monitoring, [`orders`] and [`kill_switch`] what is asked of appliances,
 //! [`store`] what is kept; [`directory`], [`pki`], [`signing`] and [`fleet`] are what they stand on.
 
 mod api;
@@ -12,6 +13,7 @@ mod directory;
 mod fleet;
 mod kill_switch;
 mod listen;
+mod metrics;
 mod orders;
 mod people;
 mod pki;

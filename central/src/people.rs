@@ -232,7 +232,7 @@ async fn guarded(State(people): State<Arc<People>>, request: Request, next: Next
 
 /// Whether the one Host header is `localhost` or a loopback address, with any port. Without TLS nothing else tells a
 /// browser's own machine from a name on the web that was made to resolve to it (DNS rebinding).
-fn is_loopback_name(headers: &HeaderMap) -> bool {
+pub(crate) fn is_loopback_name(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else { return false };
     let Ok(authority) = host.parse::<axum::http::uri::Authority>() else { return false };

@@ -14,6 +14,7 @@ mod escalations;
 mod evidence;
 mod evidence_subjects;
 mod executions;
+mod figures;
 mod health;
 mod incidents;
 mod kill_switch;
@@ -35,6 +36,7 @@ pub(crate) use escalations::EscalationRow;
 pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
 pub(crate) use evidence_subjects::{EvidenceFilter, StoredBundle};
 pub(crate) use executions::ExecutionRow;
+pub(crate) use figures::Figures;
 pub(crate) use incidents::{IncidentRow, Resolved};
 pub(crate) use kill_switch::{Change, KillSwitchRow};
 pub(crate) use once::Once;
@@ -46,11 +48,14 @@ pub(crate) use sites::SiteRow;
 pub(crate) use stamps::StampKind;
 pub(crate) use targets::TargetRow;
 
+use crate::clock;
 use jiff::Timestamp;
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
@@ -61,6 +66,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many reads run at the same time.
 const READERS: u32 = 4;
+
+/// The bounds of the measured times of writes, in seconds.
+const WRITE_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0];
 
 /// The database did not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
@@ -125,11 +133,28 @@ fn text(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
+/// Measures how long the pool's one connection is out: a transaction from its beginning to its end.
+fn measured(pool: SqlitePoolOptions, seconds: &Histogram) -> SqlitePoolOptions {
+    let out_since = Arc::new(Mutex::new(None));
+    let (taken, seconds) = (Arc::clone(&out_since), seconds.clone());
+    pool.before_acquire(move |_, _| {
+        *taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
+        Box::pin(async { Ok(true) })
+    })
+    .after_release(move |_, _| {
+        if let Some(since) = out_since.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            seconds.observe(since.elapsed().as_secs_f64());
+        }
+        Box::pin(async { Ok(true) })
+    })
+}
+
 /// The database, open.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    write_seconds: Histogram,
 }
 
 impl Store {
@@ -145,10 +170,16 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let open = |source| StoreError::Open { path: path.to_owned(), source };
         let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
+        let write_seconds = Histogram::new(WRITE_BUCKETS);
+        let writer = measured(pool(1), &write_seconds).connect_with(options.clone()).await.map_err(open)?;
         MIGRATIONS.run(&writer).await.map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(open)?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, write_seconds })
+    }
+
+    /// How long each transaction that may write held the one connection, in seconds.
+    pub(crate) fn write_seconds(&self) -> Histogram {
+        self.write_seconds.clone()
     }
 
     /// Begins a transaction that may write.

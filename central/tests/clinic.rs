@@ -129,7 +129,8 @@ impl Clinic {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line: {line:?}"));
         assert_eq!(ready["ready"], json!(true));
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        Server { agents: address("agents"), people: address("people"), stdin: child.stdin.take(), child }
+        let metrics = ready["metrics"].as_str().map(|text| text.parse().unwrap());
+        Server { agents: address("agents"), people: address("people"), metrics, stdin: child.stdin.take(), child }
     }
 
     /// Issues a certificate to an appliance of [`SITE`].
@@ -178,6 +179,7 @@ pub struct Server {
     stdin: Option<ChildStdin>,
     pub agents: SocketAddr,
     pub people: SocketAddr,
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Server {
@@ -337,6 +339,11 @@ impl Agent {
     pub async fn accepted(&self, server: &Server, envelope: &Envelope) -> EvidenceReply {
         good(self.submit(server, envelope).await).await
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an agent reads the clock when it is sent an order")]
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 pub fn hash(envelope: &Envelope) -> String {

@@ -25,6 +25,13 @@ fn targets_without_a_valid_address_or_twice_are_refused_by_name() {
         ("f.yaml", "- {hostname: A, ip_address: '::1'}\n- {hostname: B, ip_address: '0:0::1'}\n", "::1 stands twice"),
         ("g.yaml", "- {hostname: FILES, ip_adress: 10.0.0.1}\n", "\"ip_adress\" is no field"),
         ("h.yaml", "- {hostname: FILES, ip_address: 10.0.0.1, port: 0}\n", "port 0"),
+        (
+            "basic.yaml",
+            "- {hostname: A, ip_address: 10.0.0.1, transport: http, authentication: basic}\n",
+            "show the password",
+        ),
+        ("pin.yaml", "- {hostname: A, ip_address: 10.0.0.1, certificate_sha256: 12ab}\n", "64 hexadecimal"),
+        ("ftp.yaml", "- {hostname: A, ip_address: 10.0.0.1, transport: ftp}\n", "transport: unknown variant `ftp`"),
         ("i.yaml", "- {hostname: FILES, ip_address: 10.0.0.1, port: 99999}\n", "port"),
         ("j.json", "[{\"hostname\": \"FILES\"", "no JSON list"),
         ("k.yaml", "hostname: FILES\n", "no YAML list"),
@@ -43,10 +50,35 @@ fn targets_without_a_valid_address_or_twice_are_refused_by_name() {
     }
     let listed = clinic.ok(&["targets", "list", "--dir", clinic.dir_text(), "--site", SITE, "--json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
-    assert_eq!(listed, json!([{ "hostname": "DC01", "ip_address": "192.168.10.5", "port": 5986 }]));
+    let whole = json!([{ "hostname": "DC01", "ip_address": "192.168.10.5", "port": 5986, "transport": "https", "authentication": "ntlm" }]);
+    assert_eq!(listed, whole);
     let back = clinic.file("back.json", &listed.to_string());
     let strings = set(&back);
     clinic.ok(&strings.each_ref().map(String::as_str));
+}
+
+#[test]
+fn how_a_target_is_reached_is_written_listed_and_read_back_with_its_own_default_port() {
+    let clinic = Clinic::new();
+    clinic.issue("apl-1");
+    let pin = ["5E"; 32].join(":");
+    let file = clinic.file(
+        "targets.yaml",
+        &format!(
+            "- {{hostname: DC01, ip_address: 192.168.10.5, transport: http}}\n\
+             - {{hostname: OLD, ip_address: 192.168.10.6, transport: http, port: 80}}\n\
+             - {{hostname: XRAY, ip_address: 192.168.10.7, authentication: basic, certificate_sha256: '{pin}'}}\n"
+        ),
+    );
+    let set = |file: &str| clinic.ok(&["targets", "set", "--dir", clinic.dir_text(), "--site", SITE, file]);
+    assert!(set(&file).contains("added    XRAY (192.168.10.7, port 5986, https, basic, pinned)"));
+    let list = || clinic.ok(&["targets", "list", "--dir", clinic.dir_text(), "--site", SITE, "--json"]);
+    let listed: Value = serde_json::from_str(&list()).unwrap();
+    let ports: Vec<_> = listed.as_array().unwrap().iter().map(|one| one["port"].clone()).collect();
+    assert_eq!(ports, [json!(5985), json!(80), json!(5986)]);
+    assert_eq!(listed[2]["certificate_sha256"], "5e".repeat(32), "in its one spelling");
+    assert!(set(&clinic.file("back.json", &listed.to_string())).contains("nothing was added or removed"));
+    assert_eq!(serde_json::from_str::<Value>(&list()).unwrap(), listed);
 }
 
 #[test]
@@ -63,7 +95,10 @@ fn replacing_the_targets_says_what_was_added_and_removed_and_an_explicit_empty_l
         "- {hostname: FILES, ip_address: 192.168.10.7}\n",
     );
     let said = set(&format!("{dc}{old}"));
-    assert!(said.contains("added    DC01 (192.168.10.5, port 5986)") && !said.contains("removed"), "{said}");
+    assert!(
+        said.contains("added    DC01 (192.168.10.5, port 5986, https, ntlm)") && !said.contains("removed"),
+        "{said}"
+    );
     let said = set(&format!("{moved}{dc}"));
     assert!(said.contains("added    FILES (192.168.10.7") && said.contains("removed  FILES (192.168.10.6"), "{said}");
     assert!(!said.contains("DC01"), "{said}");

@@ -1,7 +1,6 @@
 //! The kill switch: told at once, released by signed orders, also to whoever was away.
 
-use crate::clinic::{Agent, Clinic, SITE};
-use jiff::Timestamp;
+use crate::clinic::{Agent, Clinic, SITE, now};
 use msp_contracts::api::CheckinReply;
 use msp_contracts::dsse::Signed;
 use msp_contracts::order::{Order, OrderAction};
@@ -21,7 +20,7 @@ fn release(clinic: &Clinic, further: &[&str]) -> String {
 fn releases(reply: &CheckinReply, agent: &Agent) -> Vec<Order> {
     let orders = reply.orders.iter().map(|order| Order::verify(&order.envelope, &[agent.central]).unwrap());
     orders
-        .inspect(|order| order.check(SITE, &agent.appliance, &agent.chain_id, Timestamp::now(), None, 900).unwrap())
+        .inspect(|order| order.check(SITE, &agent.appliance, &agent.chain_id, now(), None, 900).unwrap())
         .filter(|order| order.action == OrderAction::KillSwitch { engaged: false })
         .collect()
 }

@@ -12,6 +12,7 @@ mod evidence;
 mod health;
 mod kill_switch;
 mod limits;
+mod metrics;
 mod orders;
 mod ownership;
 mod people;

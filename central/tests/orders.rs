@@ -1,7 +1,7 @@
 //! Orders: what is signed, who gets it, and what became of it.
 
-use crate::clinic::{Agent, Clinic, SITE, Server, good, problem};
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use crate::clinic::{Agent, Clinic, SITE, Server, good, now, problem};
+use jiff::{SignedDuration, ToSpan};
 use msp_contracts::api::{OrderReply, PendingOrders};
 use msp_contracts::dsse::{Envelope, Signed};
 use msp_contracts::ids::Counter;
@@ -56,7 +56,7 @@ async fn an_order_reaches_its_appliance_alone_and_in_a_form_that_it_accepts() {
     let orders: Vec<Order> = served.iter().map(|envelope| read(envelope, &agent)).collect();
     let mut highest = None;
     for order in &orders {
-        let now = Timestamp::now();
+        let now = now();
         order.check(SITE, "apl-1", &agent.chain_id, now, highest, TTL).unwrap();
         assert!(order.check(SITE, "apl-2", &agent.chain_id, now, highest, TTL).is_err());
         assert!(order.check(SITE, "apl-1", &other.chain_id, now, highest, TTL).is_err());
@@ -191,11 +191,11 @@ async fn what_an_appliance_would_refuse_is_not_signed() {
     let (stranger, weak) = (msp_contracts::keys::public_to_hex(&agent.key.verifying_key()), "0".repeat(64));
     for (what, expected) in [
         (vec!["run-runbook", "RB-WIN-FIREWAL-001", "--host", "DC01"], "did you mean \"RB-WIN-FIREWALL-001\""),
-        (vec!["run-runbook", "format-c", "--host", "DC01"], "no runbook \"format-c\""),
-        (vec!["run-runbook", "RB-WIN-SVC-001", "--host", "DC01"], "needs parameter service"),
+        (vec!["run-runbook", "format-c", "--host", "DC01"], "runbook \"format-c\" is not shipped"),
+        (vec!["run-runbook", "RB-WIN-SVC-001", "--host", "DC01"], "needs the parameter service"),
         (
             vec!["run-runbook", "RB-WIN-SVC-001", "--host", "DC01", "-p", "service=DNS; rm"],
-            "does not admit \"DNS; rm\"",
+            "does not admit service = \"DNS; rm\"",
         ),
         (vec!["run-runbook", "RB-WIN-SVC-001", "--host", "DC01", "-p", "servic=DNS"], "did you mean \"service\""),
         (vec!["run-runbook", "RB-WIN-FIREWALL-001", "--host", "DC1"], "did you mean \"DC01\""),
@@ -222,7 +222,7 @@ async fn what_an_appliance_would_refuse_is_not_signed() {
     assert!(clinic.command_refused(["order", "issue"], &further).contains("no appliance clinic-a/apl-9"));
     assert_eq!(clinic.command(["order", "list"], &["--json"]).trim(), "[]");
     // The numbers of refused orders are not used up, and valid keys are accepted.
-    let at = (Timestamp::now() + 2.hours()).to_string();
+    let at = (now() + 2.hours()).to_string();
     let order = clinic.order("apl-1", &["rotate-keys", own.trim(), &stranger, "--execute-by", &at]);
     assert_eq!(order["sequence"], "1");
 }

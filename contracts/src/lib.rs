@@ -13,11 +13,13 @@ pub mod canonical;
 pub mod dsse;
 pub mod evidence;
 pub mod finding;
+pub mod fingerprint;
 pub mod hipaa;
 pub mod ids;
 pub mod keys;
 pub mod order;
 pub mod outcome;
+pub mod rehearsal;
 pub mod schema;
 pub mod signed;
 

@@ -4,8 +4,9 @@ use crate::Progress;
 use crate::drift::Server;
 use crate::process::{Process, succeed};
 use anyhow::Context;
+use msp_contracts::rehearsal::RehearsedTime;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,12 @@ pub struct Clinic {
     pub member: Option<Server>,
     /// DC01, a domain controller.
     pub controller: Option<Server>,
+    /// DC02 and so on, as many as were asked for.
+    pub more: Vec<Server>,
+    more_controllers: u8,
+    poll_interval: u32,
+    settings: String,
+    time: Option<RehearsedTime>,
     central: Option<Process>,
     agent: Option<Process>,
     /// Where Central Command listens: it comes back at the same address.
@@ -80,7 +87,45 @@ impl Clinic {
                     .context("making a folder")?,
             ),
         };
-        Ok(Self { folder, member: None, controller: None, central: None, agent: None, address: None })
+        Ok(Self {
+            folder,
+            member: None,
+            controller: None,
+            more: Vec::new(),
+            more_controllers: 0,
+            poll_interval: 1,
+            settings: String::new(),
+            time: None,
+            central: None,
+            agent: None,
+            address: None,
+        })
+    }
+
+    /// So many more domain controllers stand in the clinic when it is opened.
+    #[must_use]
+    pub fn with_more_controllers(mut self, count: u8) -> Self {
+        self.more_controllers = count;
+        self
+    }
+
+    /// The agent looks at the servers, and checks in, every so many seconds.
+    #[must_use]
+    pub fn with_poll_interval(mut self, seconds: u32) -> Self {
+        self.poll_interval = seconds;
+        self
+    }
+
+    /// The agent's configuration has these lines too when the clinic is opened.
+    #[must_use]
+    pub fn with_settings(mut self, lines: &str) -> Self {
+        self.settings.push_str(lines);
+        self
+    }
+
+    /// Agent and Central Command live in this time from their next start on.
+    pub fn rehearse(&mut self, time: RehearsedTime) {
+        self.time = Some(time);
     }
 
     /// The clinic's folder.
@@ -126,7 +171,8 @@ impl Clinic {
     pub async fn open(&mut self, progress: Progress) -> anyhow::Result<()> {
         progress.say("Central Command: authority, certificates, database");
         self.found().await?;
-        progress.say("two simulated Windows servers: FS01 (member), DC01 (domain controller)");
+        progress
+            .say("two simulated Windows servers: FS01 (member, WinRM over HTTPS), DC01 (domain controller, over HTTP)");
         self.start_servers().await?;
         self.start_central().await?;
         let address = self.address.clone().context("Central Command is not running")?;
@@ -159,20 +205,34 @@ impl Clinic {
     pub async fn start_servers(&mut self) -> anyhow::Result<()> {
         let member = Server::start(self.path(), "FS01", "member", "127.0.0.11", ACCOUNT).await?;
         let controller = Server::start(self.path(), "DC01", "dc", "127.0.0.12", ACCOUNT).await?;
-        self.write_inventory(&[&member, &controller]).await?;
-        let authorities = [&member, &controller].map(|server| std::fs::read_to_string(&server.authority));
-        let authorities: String =
-            authorities.into_iter().collect::<Result<_, _>>().context("the servers' authorities")?;
+        let mut more = Vec::new();
+        for n in 2..2 + self.more_controllers {
+            let (name, ip) = (format!("DC{n:02}"), format!("127.0.0.{}", 11 + n));
+            more.push(Server::start(self.path(), &name, "dc", &ip, ACCOUNT).await?);
+        }
+        let servers: Vec<_> = [&member, &controller].into_iter().chain(&more).collect();
+        self.write_inventory(&servers).await?;
+        let authorities = servers.iter().map(|server| std::fs::read_to_string(&server.authority));
+        let authorities: String = authorities.collect::<Result<_, _>>().context("the servers' authorities")?;
         std::fs::write(self.path().join("agent/windows-ca.pem"), authorities).context("the servers' authorities")?;
-        for server in [&member, &controller] {
-            let file = self.path().join(format!("agent/windows/{}.yaml", server.hostname));
-            let logon = json!({ "username": ACCOUNT, "password": server.password });
-            std::fs::write(&file, logon.to_string()).context("writing credentials")?;
-            std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")?;
+        for server in servers {
+            self.write_credentials(&server.hostname, ACCOUNT, &server.password)?;
         }
         self.member = Some(member);
         self.controller = Some(controller);
+        self.more = more;
         Ok(())
+    }
+
+    /// Gives the agent the credentials of a Windows server.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_credentials(&self, hostname: &str, user: &str, password: &str) -> anyhow::Result<()> {
+        let file = self.path().join(format!("agent/windows/{hostname}.yaml"));
+        let logon = json!({ "username": user, "password": password });
+        std::fs::write(&file, logon.to_string()).context("writing credentials")?;
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")
     }
 
     /// Starts the agent.
@@ -182,7 +242,7 @@ impl Clinic {
     pub fn start_agent(&mut self) -> anyhow::Result<()> {
         let config = self.config();
         let args = ["run", "--config", &config, "--exit-with-stdin"];
-        self.agent = Some(Process::start(&self.path().join("logs"), "agent", "msp-agent", &args)?);
+        self.agent = Some(Process::start_in(&self.path().join("logs"), "agent", "msp-agent", &args, self.time)?);
         Ok(())
     }
 
@@ -193,6 +253,13 @@ impl Clinic {
         }
     }
 
+    /// Kills Central Command, as a crash would.
+    pub async fn kill_central(&mut self) {
+        if let Some(mut central) = self.central.take() {
+            central.kill().await;
+        }
+    }
+
     /// Stops the agent.
     pub async fn stop_agent(&mut self) {
         if let Some(mut agent) = self.agent.take() {
@@ -200,13 +267,27 @@ impl Clinic {
         }
     }
 
+    /// All log on with NTLM: to the member inside TLS, to the controllers over plain HTTP with every message sealed.
     async fn write_inventory(&self, servers: &[&Server]) -> anyhow::Result<()> {
-        let entries: Vec<_> = servers
-            .iter()
-            .map(|one| json!({ "hostname": one.hostname, "ip_address": one.winrm.ip(), "port": one.winrm.port() }))
-            .collect();
+        let entry = |server: &&Server| {
+            let (hostname, sealed) = (&server.hostname, server.winrm_http);
+            if server.profile == "dc" {
+                return json!({
+                    "hostname": hostname, "ip_address": sealed.ip(), "port": sealed.port(), "transport": "http"
+                });
+            }
+            json!({ "hostname": hostname, "ip_address": server.winrm.ip(), "port": server.winrm.port() })
+        };
+        self.set_targets(&servers.iter().map(entry).collect()).await
+    }
+
+    /// Gives Central Command this list of the site's Windows servers, in the form of `targets set`.
+    ///
+    /// # Errors
+    /// When Central Command refuses it.
+    pub async fn set_targets(&self, entries: &Value) -> anyhow::Result<()> {
         let file = self.file("targets.json");
-        std::fs::write(&file, json!(entries).to_string()).context("writing the inventory")?;
+        std::fs::write(&file, entries.to_string()).context("writing the inventory")?;
         succeed("msp-central", &["targets", "set", "--dir", &self.central_dir(), "--site", SITE, &file]).await?;
         Ok(())
     }
@@ -223,10 +304,12 @@ impl Clinic {
              site_id: {SITE}\nhost_id: {APPLIANCE}\nmcp_url: https://{central}\nmcp_public_key: \"{}\"\n\
              client_cert_file: client.pem\nclient_key_file: client-key.pem\nca_cert_file: ca.pem\n\
              signing_key_file: signing.pem\nstate_dir: state\nrules_dir: rules\n\
-             windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: 1\n\
-             # The same things drift here again and again, far more often than in a clinic.\n\
-             heals_per_host_per_hour: 120\nheals_per_site_per_hour: 240\nflap_limit: 200\n",
+             windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: {}\n\
+             # The same things drift here again and again, far more often than in a clinic, and the agent is killed.\n\
+             heals_per_host_per_hour: 1000\nheals_per_site_per_hour: 10000\nflap_limit: 1000\nbreaker_failures: 100\n{}",
             public_key.trim(),
+            self.poll_interval,
+            self.settings,
         );
         std::fs::write(self.config(), config).context("writing the agent's configuration")
     }
@@ -252,7 +335,7 @@ impl Clinic {
             "--people-http",
             "--exit-with-stdin",
         ];
-        let mut central = Process::start(&self.path().join("logs"), "central", "msp-central", &args)?;
+        let mut central = Process::start_in(&self.path().join("logs"), "central", "msp-central", &args, self.time)?;
         self.address = Some(central.ready().await?);
         self.central = Some(central);
         Ok(())
@@ -272,7 +355,8 @@ impl Clinic {
 
     /// Says which process has died, if one has; Central Command may be away on purpose.
     pub fn dead(&mut self) -> Option<String> {
-        let servers = [&mut self.member, &mut self.controller].into_iter().flatten().map(Server::process);
+        let servers = [&mut self.member, &mut self.controller].into_iter().flatten().chain(&mut self.more);
+        let servers = servers.map(Server::process);
         let all = servers.chain(self.agent.as_mut()).chain(self.central.as_mut());
         all.into_iter().find_map(|process| {
             (!process.runs()).then(|| format!("{} has died:\n{}", process.name(), process.last_words()))
@@ -301,7 +385,12 @@ impl Clinic {
                 server.stop().await;
             }
         };
-        tokio::join!(central, agent, member, controller);
+        let more = async {
+            for server in &mut self.more {
+                server.stop().await;
+            }
+        };
+        tokio::join!(central, agent, member, controller, more);
     }
 
     /// Everything the agent has logged since the clinic was prepared.

@@ -48,8 +48,12 @@ pub struct Server {
     process: Process,
     /// Its name.
     pub hostname: String,
+    /// `member` or `dc`.
+    pub profile: String,
     /// Where it takes WinRM over HTTPS.
     pub winrm: SocketAddr,
+    /// Where it takes WinRM over plain HTTP, sealed.
+    pub winrm_http: SocketAddr,
     drift: SocketAddr,
     /// The password of its WinRM account.
     pub password: String,
@@ -61,6 +65,7 @@ pub struct Server {
 #[derive(Deserialize)]
 struct Ready {
     winrm: SocketAddr,
+    winrm_http: SocketAddr,
     drift: SocketAddr,
 }
 
@@ -90,6 +95,8 @@ impl Server {
             profile,
             "--listen",
             &any,
+            "--http",
+            &any,
             "--drift",
             &any,
             "--hostname",
@@ -110,7 +117,9 @@ impl Server {
         Ok(Self {
             process,
             hostname: hostname.to_owned(),
+            profile: profile.to_owned(),
             winrm: ready.winrm,
+            winrm_http: ready.winrm_http,
             drift: ready.drift,
             password,
             authority: place.join("ca.pem"),

@@ -2,13 +2,15 @@
 //! simulated Windows servers; drift is injected, and the lab says whether it was healed and proved.
 //!
 //! [`clinic`] starts and stops the processes, [`drift`] turns things off on a server, [`watch`] reads what the
-//! agent and Central Command say, [`once`] is the scripted round, [`report`] its table and its JSON. The tests of
+//! agent and Central Command say, [`once`] is the scripted round, [`crash`] kills again and again, [`report`] its table and its JSON. The tests of
 //! the suite open clinics through the same door.
 
 pub mod clinic;
+pub mod crash;
 pub mod drift;
 pub mod endless;
 pub mod once;
+pub mod orders;
 pub mod process;
 pub mod report;
 pub mod watch;

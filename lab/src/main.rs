@@ -3,8 +3,10 @@
 use anyhow::Context;
 use clap::Parser;
 use msp_lab::clinic::Clinic;
+use msp_lab::crash::{self, Rounds};
 use msp_lab::report::Report;
 use msp_lab::{Progress, endless, once};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
     about = "A clinic on this machine: Central Command, an agent and two simulated Windows servers, on loopback",
     after_help = "Examples:\n  cargo lab --once           one scripted round, a table, exit code 0 when all was healed and proved\n  \
                   cargo lab --once --json    the same as one JSON document on stdout\n  \
-                  cargo lab                  keeps running, with drift now and then, until Ctrl-C\n\n\
+                  cargo lab                  keeps running, with drift now and then, until Ctrl-C\n  \
+                  cargo lab --crash 100      kills the agent a hundred times, and looks whether anything went wrong\n\n\
                   Progress goes to stderr. Everything lives in one temporary folder, which goes away unless --keep is given."
 )]
 struct Args {
@@ -26,6 +29,12 @@ struct Args {
     /// One JSON document on stdout, nothing else there (with --once)
     #[arg(long, requires = "once")]
     json: bool,
+    /// So many crash rounds, then stop
+    #[arg(long, value_name = "ROUNDS", conflicts_with = "once")]
+    crash: Option<u32>,
+    /// Crash rounds as another run had them, as far as time allows
+    #[arg(long, value_name = "NUMBER", requires = "crash")]
+    seed: Option<u64>,
     /// Put the clinic's files here and leave them there (logs, state, keys)
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -46,11 +55,18 @@ async fn main() -> ExitCode {
 async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut clinic = Clinic::prepare(args.keep.as_deref())?;
+    let mut clinic = match args.crash {
+        Some(_) => crash::clinic(args.keep.as_deref())?,
+        None => Clinic::prepare(args.keep.as_deref())?,
+    };
     let mut report = Report::default();
     let work = async {
         clinic.open(Progress).await?;
-        if args.once {
+        if let Some(rounds) = args.crash {
+            let seed = args.seed.map_or_else(crash::any_seed, Ok)?;
+            let summary = crash::run(&mut clinic, Rounds { rounds, seed }, Progress).await?;
+            Ok(writeln!(std::io::stdout(), "{summary}")?)
+        } else if args.once {
             once::round(&mut clinic, Progress, &mut report).await
         } else {
             endless::keep_running(&mut clinic, Progress).await
@@ -63,6 +79,7 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     clinic.close().await;
     match ended {
+        Some(Ok(())) if args.crash.is_some() => return Ok(ExitCode::SUCCESS),
         Some(Ok(())) => {}
         // What was seen until then is still worth printing.
         Some(Err(error)) if args.once => report.failures.push(format!("{error:#}")),

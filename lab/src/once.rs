@@ -1,10 +1,11 @@
 //! The scripted round: a firewall profile off on the member server; Central Command cut off; DNS stopped on the
-//! domain controller; Central Command back. Each drift has to be healed, once, and proved, and everything has to
+//! domain controller; Central Command back. In between two signed orders, one carried out and one refused. Each drift has to be healed, once, and proved, and everything has to
 //! arrive.
 
 use crate::Progress;
 use crate::clinic::Clinic;
 use crate::drift::{Drift, Server};
+use crate::orders;
 use crate::report::{Healed, Report};
 use crate::watch;
 use anyhow::{Context, bail};
@@ -41,6 +42,8 @@ pub async fn round(clinic: &mut Clinic, progress: Progress, report: &mut Report)
     let drift = Drift::FirewallProfileOff("Public");
     heal(clinic, progress, &watch, report, Which::Member, drift).await?;
 
+    order(clinic, progress, report).await?;
+
     progress.say("Central Command is cut off");
     clinic.stop_central().await;
     heal(clinic, progress, &watch, report, Which::Controller, Drift::ServiceStopped("DNS")).await?;
@@ -55,6 +58,23 @@ pub async fn round(clinic: &mut Clinic, progress: Progress, report: &mut Report)
         report.failures.push(format!("{} reports did not arrive in {PATIENCE:?}", report.pending));
     }
     prove(clinic, progress, report).await
+}
+
+/// Two orders, both signed by Central Command: one is carried out, one is refused, because it may be accepted for
+/// longer than the agent allows.
+async fn order(clinic: &Clinic, progress: Progress, report: &mut Report) -> anyhow::Result<()> {
+    progress.say("two signed orders: one to carry out, one to refuse");
+    let check = ["run-check", "--host", "FS01", "--check", "firewall", "--reason", "a round of the lab"];
+    let carried_out = orders::give(clinic, &check).await?;
+    let long = ["set-dry-run", "on", "--expires-in", "24h", "--reason", "a round of the lab"];
+    let refused = orders::give(clinic, &long).await?;
+    for (order, wanted) in [(&carried_out, "done"), (&refused, "refused")] {
+        if order.state != wanted || order.evidence_id.is_none() {
+            report.failures.push(format!("order {} was to end {wanted} with evidence: {order:?}", order.order_id));
+        }
+    }
+    report.orders.extend([carried_out, refused]);
+    Ok(())
 }
 
 /// Which of the two servers.

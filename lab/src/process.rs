@@ -4,6 +4,7 @@
 //! dies, the children see the end of their standard input and stop.
 
 use anyhow::{Context, bail};
+use msp_contracts::rehearsal::{RehearsedTime, VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use std::fs::File;
@@ -75,11 +76,23 @@ pub async fn succeed(name: &str, args: &[&str]) -> anyhow::Result<Vec<u8>> {
 impl Process {
     /// Starts `program`; its standard error goes to `<logs>/<name>.log`.
     pub fn start(logs: &Path, name: &str, program_name: &str, args: &[&str]) -> anyhow::Result<Self> {
+        Self::start_in(logs, name, program_name, args, None)
+    }
+
+    /// Starts `program` in a rehearsed time.
+    pub fn start_in(
+        logs: &Path,
+        name: &str,
+        program_name: &str,
+        args: &[&str],
+        time: Option<RehearsedTime>,
+    ) -> anyhow::Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("{}: cannot be written", log.display()))?;
         let child = command(program_name)?
             .args(args)
+            .envs(time.map(|time| (VARIABLE, time.to_string())))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(file)

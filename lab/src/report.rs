@@ -1,6 +1,7 @@
 //! What the round showed: a table for people, one JSON document for scripts.
 
 use crate::drift::Drift;
+use crate::orders::Ordered;
 use crate::watch::Incident;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -68,6 +69,8 @@ impl Healed {
 pub struct Report {
     /// In the order of the script.
     pub drifts: Vec<Healed>,
+    /// In the order of the script.
+    pub orders: Vec<Ordered>,
     /// How many bundles there are.
     pub count: u64,
     /// Whether the chain is whole.
@@ -83,6 +86,7 @@ pub struct Report {
 struct Document<'a> {
     ok: bool,
     drifts: &'a [Healed],
+    orders: &'a [Ordered],
     evidence: Evidence,
     outbox: Outbox,
 }
@@ -107,6 +111,7 @@ impl Report {
         let document = Document {
             ok: self.failures.is_empty(),
             drifts: &self.drifts,
+            orders: &self.orders,
             evidence: Evidence { count: self.count, chain_ok: self.chain_ok },
             outbox: Outbox { pending: self.pending },
         };
@@ -141,6 +146,11 @@ impl Report {
             ]);
         }
         writeln!(out, "{table}")?;
+        for one in &self.orders {
+            let reason = one.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            let proof = one.evidence_id.as_deref().unwrap_or("no evidence");
+            writeln!(out, "order {} ({}) {}{reason}; {proof}", one.order_id, one.class, one.state)?;
+        }
         let chain = if self.chain_ok { "whole" } else { "BROKEN" };
         writeln!(
             out,

@@ -6,6 +6,7 @@ use crate::process::{output, succeed};
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// One incident as `msp-agent incidents --json` lists it.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,6 +60,8 @@ pub struct Verified {
     pub ok: bool,
     /// How many bundles there are.
     pub count: u64,
+    /// Of how many Central Command's receipts are here.
+    pub receipts: u64,
     /// What does not hold.
     pub problems: Vec<Problem>,
 }
@@ -93,7 +96,30 @@ pub async fn evidence_at_central(clinic: &Clinic) -> anyhow::Result<Vec<String>>
     Ok(rows.iter().filter_map(|row| row.get("bundle_id")?.as_str().map(ToOwned::to_owned)).collect())
 }
 
+/// How often Central Command holds each id of a kind: `evidence`, `incidents`, `executions`.
+pub async fn held_at_central(clinic: &Clinic, what: &str, id: &str) -> anyhow::Result<BTreeMap<String, usize>> {
+    let dir = clinic.central_dir();
+    let printed = succeed("msp-central", &["list", what, "--dir", &dir, "--site", SITE, "--json"]).await?;
+    let document: Value = serde_json::from_slice(&printed).context("reading what Central Command holds")?;
+    let mut held = BTreeMap::new();
+    // Evidence comes with its chains beside it, the others as a list.
+    let rows = document.get("bundles").unwrap_or(&document).as_array().context("Central Command lists nothing")?;
+    for row in rows {
+        let name = row.get(id).and_then(Value::as_str).with_context(|| format!("{what} without {id}"))?;
+        *held.entry(name.to_owned()).or_default() += 1;
+    }
+    Ok(held)
+}
+
 impl Known {
+    /// All incidents of this drift on this machine, newest first.
+    pub fn all_of(&self, host_id: &str, drift: Drift) -> impl Iterator<Item = &Incident> {
+        let (check, subject) = drift.check();
+        self.incidents
+            .iter()
+            .filter(move |one| one.host_id == host_id && one.check == check && one.subject.as_deref() == subject)
+    }
+
     /// The incident of this drift on this machine that is none of `before`.
     pub fn of(&self, host_id: &str, drift: Drift, before: &[String]) -> Option<&Incident> {
         let (check, subject) = drift.check();

@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use msp_winsim::Profile;
 
-/// A simulated Windows server: WinRM over TLS, and a drift interface on loopback.
+/// A simulated Windows server: WinRM over TLS and over plain HTTP, and a drift interface on loopback.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// What kind of server to be
     #[arg(long, value_enum, default_value = "member")]
     pub(crate) profile: Profile,
-    /// Address and port of WinRM; port 0 takes any free one
+    /// Address and port of WinRM over TLS, with NTLM or Basic; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:5986", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
+    /// Also take WinRM over plain HTTP there, with NTLM and sealed messages only [usually port 5985]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<SocketAddr>,
     /// Address and port of the drift interface; loopback only
     #[arg(long, default_value = "127.0.0.1:5987", value_name = "ADDRESS:PORT")]
     pub(crate) drift: SocketAddr,
@@ -45,11 +48,13 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Example:
   printf 'Correct-Horse-9' > /run/winsim/password
-  msp-winsim --profile dc --hostname DC01 --listen 127.0.0.3:5986 --drift 127.0.0.3:5987 \\
-    --user Administrator --password-file /run/winsim/password --tls-dir /run/winsim/tls
+  msp-winsim --profile dc --hostname DC01 --listen 127.0.0.3:5986 --http 127.0.0.3:5985 \\
+    --drift 127.0.0.3:5987 --user Administrator --password-file /run/winsim/password \\
+    --tls-dir /run/winsim/tls
 
 When it serves, it prints one line of JSON:
-  {\"ready\":true,\"winrm\":\"127.0.0.3:5986\",\"drift\":\"127.0.0.3:5987\",\"hostname\":\"DC01\",\"profile\":\"dc\"}
+  {\"ready\":true,\"winrm\":\"127.0.0.3:5986\",\"winrm_http\":\"127.0.0.3:5985\",\"drift\":\"127.0.0.3:5987\",
+   \"hostname\":\"DC01\",\"profile\":\"dc\"}
 
 Then something can go wrong, and the state and every change can be read:
   curl -d '{\"kind\":\"firewall_profile_off\",\"profile\":\"Public\"}' http://127.0.0.3:5987/drift

@@ -64,6 +64,7 @@ async fn serve(args: cli::Args) -> anyhow::Result<()> {
         profile: args.profile,
         hostname: args.hostname.clone(),
         listen: args.listen,
+        http: args.http,
         drift: args.drift,
         account: Account { user: args.user, password },
         identity,
@@ -73,6 +74,7 @@ async fn serve(args: cli::Args) -> anyhow::Result<()> {
     let ready = serde_json::json!({
         "ready": true,
         "winrm": server.winrm_address().to_string(),
+        "winrm_http": server.http_address().map(|address| address.to_string()),
         "drift": server.drift_address().to_string(),
         "hostname": args.hostname,
         "profile": args.profile,

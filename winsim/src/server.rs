@@ -1,4 +1,4 @@
-//! The two listeners, WinRM over TLS and the drift interface, and their life: start, serve, stop.
+//! The listeners, WinRM over TLS, WinRM over plain HTTP and the drift interface, and their life: start, serve, stop.
 //!
 //! Every connection is bounded: in number, in the time of its TLS handshake, and in how long headers and body may take.
 //! A stopped server has closed its sockets and told its commands to end.
@@ -22,7 +22,7 @@ use crate::drift;
 use crate::profiles::Profile;
 use crate::tls::Identity;
 use crate::windows::Machine;
-use crate::wsman::{Account, Service};
+use crate::wsman::{Account, Connection, Service, Transport};
 
 /// Connections served at the same time, on each listener.
 const MOST_CONNECTIONS: usize = 128;
@@ -34,8 +34,10 @@ pub struct ServerConfig {
     pub profile: Profile,
     /// Its computer name.
     pub hostname: String,
-    /// Where WinRM listens; port 0 takes any free one.
+    /// Where WinRM listens over TLS; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Where WinRM listens over plain HTTP, if it does; port 0 takes any free one.
+    pub http: Option<SocketAddr>,
     /// Where the drift interface listens: a loopback address; port 0 takes any free one.
     pub drift: SocketAddr,
     /// The account that may log on.
@@ -76,6 +78,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Server {
     winrm: SocketAddr,
+    http: Option<SocketAddr>,
     drift: SocketAddr,
     machine: Arc<Machine>,
     service: Arc<Service>,
@@ -84,7 +87,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds both listeners and serves them.
+    /// Binds the listeners and serves them.
     ///
     /// # Errors
     /// An address is refused or taken, or the password is empty.
@@ -96,27 +99,40 @@ impl Server {
             return Err(StartError::EmptyPassword { user: config.account.user });
         }
         let (winrm_listener, winrm) = listen(config.listen).await?;
+        let http_listener = match config.http {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let (drift_listener, drift) = listen(config.drift).await?;
         let machine = Arc::new(Machine::new(config.profile.state(&config.hostname), Clock));
         let service = Arc::new(Service::new(Arc::clone(&machine), config.account, config.read_timeout));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_winrm(
-            winrm_listener,
-            TlsAcceptor::from(config.identity.config),
-            Arc::clone(&service),
-            Arc::clone(&machine),
-            config.read_timeout,
-            stopped.clone(),
-        ));
+        let winrm_to = WinRm {
+            service: Arc::clone(&service),
+            machine: Arc::clone(&machine),
+            timeout: config.read_timeout,
+            stopped: stopped.clone(),
+        };
+        tasks.spawn(serve_https(winrm_listener, config.identity, winrm_to.clone()));
+        let http = http_listener.map(|(listener, address)| {
+            tasks.spawn(serve_plain(listener, winrm_to));
+            address
+        });
         tasks.spawn(serve_drift(drift_listener, Arc::clone(&machine), config.read_timeout, stopped));
-        Ok(Self { winrm, drift, machine, service, stop, tasks })
+        Ok(Self { winrm, http, drift, machine, service, stop, tasks })
     }
 
-    /// Where WinRM listens.
+    /// Where WinRM listens over TLS.
     #[must_use]
     pub fn winrm_address(&self) -> SocketAddr {
         self.winrm
+    }
+
+    /// Where WinRM listens over plain HTTP, if it does.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// Where the drift interface listens.
@@ -189,31 +205,65 @@ async fn until(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn serve_winrm(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
+/// What serving WinRM takes, over either transport.
+#[derive(Clone)]
+struct WinRm {
     service: Arc<Service>,
     machine: Arc<Machine>,
     timeout: Duration,
     stopped: watch::Receiver<bool>,
-) {
-    accept_loop(listener, stopped, |stream| {
-        let (acceptor, service) = (acceptor.clone(), Arc::clone(&service));
-        let admitted = machine.read(crate::windows::State::admits_winrm);
+}
+
+impl WinRm {
+    /// Whether the firewall in front of the service lets a new connection in; one that it drops goes nowhere.
+    fn admits(&self) -> bool {
+        let admitted = self.machine.read(crate::windows::State::admits_winrm);
+        if !admitted {
+            tracing::info!("the simulated firewall dropped a connection to WinRM");
+        }
+        admitted
+    }
+
+    /// Serves one connection; who logged on with NTLM is known for as long as it lasts.
+    async fn serve<I>(&self, io: I, transport: Transport)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = Arc::new(Connection::new(transport));
+        let service = Arc::clone(&self.service);
+        let answer = service_fn(move |request| {
+            let (service, connection) = (Arc::clone(&service), Arc::clone(&connection));
+            async move { Ok::<_, Infallible>(service.answer(&connection, request).await) }
+        });
+        serve_http(io, answer, self.timeout).await;
+    }
+}
+
+async fn serve_https(listener: TcpListener, identity: Identity, winrm: WinRm) {
+    let acceptor = TlsAcceptor::from(identity.config);
+    accept_loop(listener, winrm.stopped.clone(), |stream| {
+        let (acceptor, winrm, bindings) = (acceptor.clone(), winrm.clone(), identity.bindings.clone());
+        let admitted = winrm.admits();
         async move {
-            // The firewall in front of a server that locked itself out: the connection goes nowhere.
             if !admitted {
-                tracing::info!("the simulated firewall dropped a connection to WinRM");
                 return;
             }
-            let Ok(Ok(tls)) = tokio::time::timeout(timeout, acceptor.accept(stream)).await else {
-                return;
-            };
-            let answer = service_fn(move |request| {
-                let service = Arc::clone(&service);
-                async move { Ok::<_, Infallible>(service.answer(request).await) }
-            });
-            serve_http(tls, answer, timeout).await;
+            if let Ok(Ok(tls)) = tokio::time::timeout(winrm.timeout, acceptor.accept(stream)).await {
+                winrm.serve(tls, Transport::Https(bindings)).await;
+            }
+        }
+    })
+    .await;
+}
+
+async fn serve_plain(listener: TcpListener, winrm: WinRm) {
+    accept_loop(listener, winrm.stopped.clone(), |stream| {
+        let winrm = winrm.clone();
+        let admitted = winrm.admits();
+        async move {
+            if admitted {
+                winrm.serve(stream, Transport::Http).await;
+            }
         }
     })
     .await;

@@ -11,6 +11,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::ntlm::ChannelBindings;
+
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -56,6 +58,8 @@ pub enum TlsError {
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub(crate) config: Arc<ServerConfig>,
+    /// What clients of this certificate bind themselves to.
+    pub(crate) bindings: ChannelBindings,
 }
 
 impl Identity {
@@ -71,12 +75,14 @@ impl Identity {
         let chain: Vec<_> =
             CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(read_error("certificate", cert))?;
         let key = PrivateKeyDer::from_pem_file(key).map_err(read_error("private key", key))?;
+        // An empty chain is refused below.
+        let bindings = ChannelBindings::of(chain.first().map_or(&[], |leaf| leaf.as_ref()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .and_then(|b| b.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|source| TlsError::Use { source })?;
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), bindings })
     }
 
     /// Makes an authority and a certificate for this address and name, and writes `ca.pem`, `cert.pem` and `key.pem` into

@@ -1,11 +1,13 @@
 //! The practice's Windows servers, as Central Command lists them.
 //!
-//! A server is reached by its IP address and nothing else. An entry without one, or with one that is no
-//! address, is refused by name and hurts no other. There is no fallback target.
+//! A server is reached by its IP address and nothing else. An entry without one, with one that is no address, or
+//! whose way in would show a password to the network is refused by name and hurts no other. There is no fallback
+//! target.
 
-use msp_contracts::api::WindowsTarget;
+use msp_contracts::api::{Authentication, Transport, WindowsTarget};
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::Platform;
+use msp_contracts::fingerprint::Fingerprint;
 use std::net::IpAddr;
 
 /// A server that can be reached.
@@ -14,6 +16,33 @@ pub struct Server {
     pub hostname: String,
     pub address: IpAddr,
     pub port: u16,
+    pub access: Access,
+}
+
+/// How a server is reached and logged on to. A password in the clear is not among the ways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// NTLM over plain HTTP: every message is sealed with the session's key.
+    SealedHttp,
+    /// Over TLS.
+    Https {
+        authentication: Authentication,
+        /// The only certificate that is believed; without one the authorities decide.
+        pinned: Option<Fingerprint>,
+    },
+}
+
+impl Access {
+    /// In words, for people.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::SealedHttp => "http, ntlm, sealed",
+            Self::Https { authentication: Authentication::Ntlm, pinned: None } => "https, ntlm",
+            Self::Https { authentication: Authentication::Ntlm, pinned: Some(_) } => "https, ntlm, pinned",
+            Self::Https { authentication: Authentication::Basic, pinned: None } => "https, basic",
+            Self::Https { authentication: Authentication::Basic, pinned: Some(_) } => "https, basic, pinned",
+        }
+    }
 }
 
 impl Server {
@@ -60,13 +89,27 @@ fn server(entry: &WindowsTarget, before: &[Server]) -> Result<Server, String> {
     if let Some(other) = before.iter().find(|other| other.address == address) {
         return Err(format!("ip_address {address} is already {}'s", other.hostname));
     }
-    Ok(Server { hostname: entry.hostname.clone(), address, port: entry.port })
+    Ok(Server { hostname: entry.hostname.clone(), address, port: entry.port, access: access(entry)? })
+}
+
+fn access(entry: &WindowsTarget) -> Result<Access, String> {
+    let pinned = entry.certificate_sha256.as_deref().map(str::parse::<Fingerprint>).transpose();
+    let pinned = pinned.map_err(|error| format!("certificate_sha256: {error}"))?;
+    match (entry.transport, entry.authentication) {
+        (Transport::Https, authentication) => Ok(Access::Https { authentication, pinned }),
+        (Transport::Http, Authentication::Basic) => {
+            Err("authentication basic over transport http would show the password to the network".to_owned())
+        }
+        (Transport::Http, Authentication::Ntlm) if pinned.is_some() => {
+            Err("it pins a certificate_sha256, and there is no certificate over transport http".to_owned())
+        }
+        (Transport::Http, Authentication::Ntlm) => Ok(Access::SealedHttp),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use msp_contracts::api::{Authentication, Transport};
 
     fn entry(hostname: &str, ip_address: Option<&str>) -> WindowsTarget {
         WindowsTarget {
@@ -109,5 +152,30 @@ mod tests {
             assert!(said.contains(name) && said.contains(why), "{said}");
         }
         assert_eq!(refused.len(), 7);
+    }
+
+    #[test]
+    fn a_way_in_that_shows_a_password_or_makes_no_sense_is_refused_and_ntlm_is_the_default() {
+        let read_one = |json: &str| {
+            let entry: WindowsTarget = serde_json::from_str(json).unwrap();
+            let (servers, refused) = read(&[entry]);
+            servers.into_iter().next().map(|server| server.access).ok_or_else(|| refused[0].to_string())
+        };
+        let pin = "ab".repeat(32);
+        let entry = |rest: &str| format!(r#"{{"hostname": "FS01", "ip_address": "192.0.2.7"{rest}}}"#);
+        let https = |authentication, pinned| Ok(Access::Https { authentication, pinned });
+        assert_eq!(read_one(&entry("")), https(Authentication::Ntlm, None));
+        assert_eq!(read_one(&entry(r#", "authentication": "basic""#)), https(Authentication::Basic, None));
+        assert_eq!(read_one(&entry(r#", "transport": "http", "port": 5985"#)), Ok(Access::SealedHttp));
+        let pinned = read_one(&entry(&format!(r#", "certificate_sha256": "{}""#, pin.to_uppercase())));
+        assert_eq!(pinned, https(Authentication::Ntlm, Some(pin.parse().unwrap())));
+        for (rest, why) in [
+            (r#", "transport": "http", "authentication": "basic""#.to_owned(), "show the password"),
+            (format!(r#", "transport": "http", "certificate_sha256": "{pin}""#), "no certificate over transport http"),
+            (r#", "certificate_sha256": "abc""#.to_owned(), "64 hexadecimal"),
+        ] {
+            let said = read_one(&entry(&rest)).unwrap_err();
+            assert!(said.contains("\"FS01\"") && said.contains(why), "{said}");
+        }
     }
 }

@@ -1,22 +1,27 @@
 //! A Windows server over WinRM: runs one phase of a runbook and reads the one JSON line it prints.
 //!
-//! HTTPS with the server's certificate checked, Basic inside it. The script is the runbook's own; its
-//! parameters travel as base64 of JSON, so that no value can become code. Phases that only look are tried
-//! again once when the connection fails; a phase that changes something never is.
+//! How the server is reached is [`client`]'s business. The script is the runbook's own; its parameters travel as
+//! base64 of JSON, so that no value can become code. Phases that only look are tried again once when the
+//! connection fails; a phase that changes something never is.
 
-use crate::adapters::inventory::Server;
+mod client;
+
+use crate::adapters::certificate;
+use crate::adapters::inventory::{Access, Server};
 use crate::clock::Clock;
 use crate::config::credentials::Credentials;
 use crate::model::{Phase, PhaseReport};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
+use msp_contracts::fingerprint::Fingerprint;
 use msp_rules::Catalogue;
 use serde_json::{Map, Value};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use winrm_rs::{AuthMethod, WinrmClient, WinrmConfig, WinrmCredentials, WinrmError};
+use winrm_rs::{WinrmClient, WinrmError};
 
 /// Longer than any command line that WinRM's cmd.exe takes (8,191 characters), with room for its head.
 const LONGEST_SCRIPT: usize = 3_025;
@@ -40,6 +45,11 @@ pub enum PhaseError {
         #[source]
         source: Box<WinrmError>,
     },
+    #[error(
+        "{host}: the server's certificate is not the pinned one: found {found}, pinned {pinned}. Nothing was sent. If \
+         the certificate was renewed, correct certificate_sha256 at Central Command"
+    )]
+    OtherCertificate { host: String, found: Fingerprint, pinned: Fingerprint },
     #[error("{host}: the server refused the credentials; they are not tried again now")]
     LoggedOut { host: String },
     #[error("{host}: {phase} of {runbook} did not finish")]
@@ -48,7 +58,7 @@ pub enum PhaseError {
         runbook: String,
         phase: &'static str,
         #[source]
-        source: Box<WinrmError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error("{host}: {phase} of {runbook} ended with exit code {exit_code} and no report: {excerpt}")]
     NoReport { host: String, runbook: String, phase: &'static str, exit_code: i32, excerpt: String },
@@ -68,6 +78,8 @@ pub struct Ran {
 pub struct WindowsHost {
     client: WinrmClient,
     host: String,
+    address: SocketAddr,
+    pinned: Option<Fingerprint>,
     /// The host as a URL writes it.
     endpoint: String,
     catalogue: Arc<Catalogue>,
@@ -96,24 +108,14 @@ impl WindowsHost {
     ) -> Result<Self, PhaseError> {
         let host = server.address.to_string();
         let endpoint = if server.address.is_ipv6() { format!("[{host}]") } else { host.clone() };
-        let config = WinrmConfig {
-            port: Some(server.port),
-            auth_method: AuthMethod::Basic,
-            connect_timeout_secs: 10,
-            operation_timeout_secs: 30,
-            max_output_bytes: Some(1024 * 1024),
-            ..WinrmConfig::https()
+        let client = client::client(server, credentials, ca_cert_file)
+            .map_err(|source| PhaseError::Setup { host: host.clone(), source: Box::new(source) })?;
+        let address = SocketAddr::new(server.address, server.port);
+        let pinned = match &server.access {
+            Access::Https { pinned, .. } => pinned.clone(),
+            Access::SealedHttp => None,
         };
-        let password = secrecy::ExposeSecret::expose_secret(&credentials.password);
-        let logon = WinrmCredentials::new(credentials.username.as_str(), password, "");
-        let builder = WinrmClient::builder(config).credentials(logon);
-        let builder = match ca_cert_file {
-            Some(file) => builder.platform_roots(false).add_root_certificates_pem(file),
-            None => builder.platform_roots(true),
-        };
-        let client =
-            builder.build().map_err(|source| PhaseError::Setup { host: host.clone(), source: Box::new(source) })?;
-        Ok(Self { client, host, endpoint, catalogue, clock, logon: Logon::default() })
+        Ok(Self { client, host, address, pinned, endpoint, catalogue, clock, logon: Logon::default() })
     }
 
     /// The server's IP address, which is its host id.
@@ -153,20 +155,40 @@ impl WindowsHost {
             return Err(PhaseError::LoggedOut { host: self.host.clone() });
         }
         let output = self.client.run_powershell_with_timeout(&self.endpoint, &script, timeout).await;
-        match &output {
-            Ok(_) => self.logon.accepted.store(true, Ordering::Relaxed),
-            // A pooled connection draws a spurious 401 now and then: one is forgiven after a logon that succeeded.
-            Err(WinrmError::AuthFailed(_)) if self.logon.accepted.swap(false, Ordering::Relaxed) => {}
-            Err(WinrmError::AuthFailed(_)) => self.logon.refused.store(true, Ordering::Relaxed),
-            Err(_) => {}
-        }
-        let output = output.map_err(|source| PhaseError::Transport {
-            host: self.host.clone(),
-            runbook: runbook_id.to_owned(),
-            phase: phase.as_str(),
-            source: Box::new(source),
-        })?;
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => return Err(self.failed(runbook_id, phase, error).await),
+        };
+        self.logon.accepted.store(true, Ordering::Relaxed);
         self.read(runbook_id, phase, &output.stdout, &output.stderr, output.exit_code)
+    }
+
+    /// Why a phase did not finish; remembers a refusal of the credentials.
+    async fn failed(&self, runbook_id: &str, phase: Phase, error: WinrmError) -> PhaseError {
+        if let Some(other) = self.other_certificate(&error).await {
+            return other;
+        }
+        // A pooled connection draws a spurious 401 now and then: one is forgiven after a logon that succeeded.
+        if is_refusal(&error) && !self.logon.accepted.swap(false, Ordering::Relaxed) {
+            self.logon.refused.store(true, Ordering::Relaxed);
+        }
+        // The client's own error does not lead on to what was wrong below HTTP: a certificate, a port nobody listens on.
+        let source: Box<dyn std::error::Error + Send + Sync> = match error {
+            WinrmError::Http(below) => Box::new(below),
+            other => Box::new(other),
+        };
+        PhaseError::Transport { host: self.host.clone(), runbook: runbook_id.to_owned(), phase: phase.as_str(), source }
+    }
+
+    /// The certificate that was found in place of the pinned one. The client does not say which it was, and calls it a
+    /// failed logon or a failed connection: so it is looked at once more.
+    async fn other_certificate(&self, error: &WinrmError) -> Option<PhaseError> {
+        let pinned = self.pinned.as_ref()?;
+        if !matches!(error, WinrmError::AuthFailed(_) | WinrmError::Http(_)) {
+            return None;
+        }
+        let found = certificate::presented(self.address).await.filter(|found| found != pinned)?;
+        Some(PhaseError::OtherCertificate { host: self.host.clone(), found, pinned: pinned.clone() })
     }
 
     fn script(
@@ -233,5 +255,33 @@ impl WindowsHost {
             return Err(wrong(format!("a report of {} {}", report.runbook, report.phase)));
         }
         Ok(report)
+    }
+}
+
+/// Whether the server refused the credentials. The client calls every failed logon the same, also those where the
+/// server did not get as far as judging them (a 500, a handshake that is none): only those may be tried again, and
+/// what is not known to be one of them counts as a refusal, because every further try may lock the account.
+fn is_refusal(error: &WinrmError) -> bool {
+    let WinrmError::AuthFailed(said) = error else { return false };
+    let other_status = said.starts_with("HTTP ") && !said.starts_with("HTTP 401");
+    !other_status && !said.starts_with("expected 401 for NTLM negotiate")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_to_have_judged_no_credentials_is_tried_again() {
+        for (said, refusal) in [
+            ("NTLM authentication rejected (bad credentials or CBT mismatch)", true),
+            ("HTTP 401 Unauthorized from WinRM: ", true),
+            ("something that a later version says", true),
+            ("HTTP 503 Service Unavailable: ", false),
+            ("expected 401 for NTLM negotiate, got 503 Service Unavailable", false),
+        ] {
+            assert_eq!(is_refusal(&WinrmError::AuthFailed(said.to_owned())), refusal, "{said}");
+        }
+        assert!(!is_refusal(&WinrmError::Timeout(1)));
     }
 }

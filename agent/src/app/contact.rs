@@ -5,11 +5,11 @@ use super::Agent;
 use super::pace::Pace;
 use super::policy::Policy;
 use crate::causes::chain;
-use crate::report::checkin::{self, Learnt};
+use crate::report::checkin::{self, CheckinError, Learnt};
 use crate::report::client::Central;
 use crate::report::drain::Drain;
-use crate::report::sync;
-use crate::store::facts;
+use crate::report::sync::{self, SyncError};
+use crate::store::{facts, not_stored};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -51,9 +51,10 @@ impl Agent {
                     self.known.send_replace(true);
                     self.take_over(learnt);
                 }
+                Err(CheckinError::Store(error)) => not_stored(&error, "what the check-in brought is not stored"),
                 Err(error) => {
                     reached = false;
-                    tracing::warn!(error = %error, "check-in failed; work goes on with what is known");
+                    tracing::warn!(error = %chain(&error), "check-in failed; work goes on with what is known");
                 }
             }
             self.reached.store(reached, Relaxed);
@@ -63,12 +64,11 @@ impl Agent {
         }
     }
 
-    async fn check_in_once(&self, central: &Central) -> Result<Learnt, String> {
-        let report = self.own_report().await.map_err(|error| chain(&error))?;
+    async fn check_in_once(&self, central: &Central) -> Result<Learnt, CheckinError> {
+        let report = self.own_report().await?;
         let keys = Arc::clone(&self.server_keys.borrow());
         let about = checkin::About { config: &self.config, agent_public_key: &self.public_key, report };
-        let once = checkin::check_in(central, about, &keys.trusted, &self.store, self.clock.as_ref());
-        once.await.map_err(|error| chain(&error))
+        checkin::check_in(central, about, &keys.trusted, &self.store, self.clock.as_ref()).await
     }
 
     fn take_over(&self, learnt: Learnt) {
@@ -92,6 +92,7 @@ impl Agent {
             let done = sync::sync(&central, &self.config, &keys.trusted, &self.store, self.clock.as_ref()).await;
             match &done {
                 Ok(changed) => stale |= changed,
+                Err(SyncError::Store(error)) => not_stored(error, "the synced rules are not stored"),
                 Err(error) => tracing::warn!(error = %chain(error), "rule sync failed; the rules stay as they are"),
             }
             if stale {

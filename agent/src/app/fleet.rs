@@ -5,7 +5,7 @@
 
 use super::Agent;
 use crate::adapters::inventory::{self, Server};
-use crate::causes::chain;
+use crate::store::not_stored;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub async fn watch_servers(agent: Arc<Agent>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             changed = inventory.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(agent.clock.real(every)) => {}
         }
     }
     for (_, one) in watched {
@@ -92,6 +92,6 @@ async fn looked_after(agent: &Agent, servers: &[Server]) {
     let mut host_ids = vec![agent.appliance.host_id.clone()];
     host_ids.extend(servers.iter().map(|server| server.address.to_string()));
     if let Err(error) = agent.record(move |recorder| recorder.looked_after(&host_ids)).await {
-        tracing::error!(error = %chain(&error), "machines that left the inventory could not be closed");
+        not_stored(&error, "machines that left the inventory could not be closed");
     }
 }

@@ -117,8 +117,8 @@ impl Agent {
             .await;
         match done {
             Ok(Tell::Nobody) => {}
-            Ok(Tell::Machines) => drop(self.look.send_replace(())),
-            Ok(Tell::Contact) => drop(self.contact.send_replace(())),
+            Ok(Tell::Machines) => self.look.send_replace(()),
+            Ok(Tell::Contact) => self.contact.send_replace(()),
             Ok(Tell::Keys) => self.reload_keys().await,
             Err(error) => tracing::error!(error = %chain(&error), "an order could not be stored; it is fetched again"),
         }

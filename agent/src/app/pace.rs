@@ -43,7 +43,7 @@ impl Pace {
         self.working(time);
         tokio::select! {
             () = stop.cancelled() => false,
-            () = tokio::time::sleep(time) => true,
+            () = tokio::time::sleep(self.watched.real(time)) => true,
             // The sender lives as long as the agent.
             Ok(()) = self.woken.changed() => true,
         }

@@ -7,7 +7,6 @@ use super::pace::Pace;
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
-use crate::causes::chain;
 use crate::decide::ladder;
 use crate::guard;
 use crate::model::{Decision, Escalation, Guardrail, Observation, Plan, Verdict};
@@ -16,7 +15,7 @@ use crate::redact;
 use crate::sense::windows::{self, Seen};
 use crate::store::incidents::{Ongoing, State};
 use crate::store::orders::Waiting;
-use crate::store::{StoreError, cooldowns, executions};
+use crate::store::{StoreError, cooldowns, executions, not_stored};
 use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::{CheckStatus, Finding};
@@ -79,7 +78,7 @@ impl Agent {
             let (host_id, check) = (target.host_id.clone(), seen.check.as_str());
             let kept = self.record(move |recorder| recorder.seen(&host_id, check, &subjects)).await;
             if let Err(error) = kept {
-                tracing::error!(error = %chain(&error), "the checks of a server could not be stored");
+                not_stored(&error, "the checks of a server could not be stored");
             }
         }
         for observation in seen.observations {
@@ -96,7 +95,7 @@ impl Agent {
     pub(super) async fn follow_logged(&self, host: Option<&WindowsHost>, target: &Target, observation: Observation) {
         let check = observation.check;
         if let Err(error) = self.follow(host, target, observation).await {
-            tracing::error!(%check, host_id = %target.host_id, error = %chain(&error), "an observation could not be followed");
+            not_stored(&error, &format!("{check} of {} could not be followed", target.host_id));
         }
         self.owed.send_replace(());
     }
@@ -170,10 +169,15 @@ impl Agent {
     ) -> Result<(Verdict, Option<String>), StoreError> {
         let catalogue = Arc::clone(&self.policy.borrow().catalogue);
         let (plan, allowed) = (plan.clone(), Arc::clone(&self.guard));
+        // On a full disk nothing is begun, whatever still fits on it: there would be no room to prove what was done.
+        let room = self.store.require_room();
         self.store
             .write(move |db| {
                 let verdict = guard::judge(db, &allowed, &catalogue, &plan, now)?;
                 let intends = verdict == Verdict::Allow && connected;
+                if intends {
+                    room?;
+                }
                 let execution_id = intends.then(|| intent::intend(db, &catalogue, &plan, now)).transpose()?;
                 Ok((verdict, execution_id))
             })
@@ -274,7 +278,7 @@ impl Agent {
         let host_id = host.address().to_owned();
         let open = match self.store.write(move |db| executions::open_on::<Plan>(db, &host_id)).await {
             Ok(open) => open,
-            Err(error) => return tracing::error!(error = %chain(&error), "open intents cannot be read"),
+            Err(error) => return not_stored(&error, "open intents cannot be read"),
         };
         for intent in open {
             let longest = intent::longest(host.catalogue(), &intent.plan.runbook_id);
@@ -286,7 +290,7 @@ impl Agent {
                 continue;
             }
             if let Err(error) = self.interrupted(host, intent, performed).await {
-                tracing::error!(error = %chain(&error), "an open intent could not be reconciled");
+                not_stored(&error, "an open intent could not be reconciled");
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The watchdog is fed only while no loop is overdue and the store answers.
 
-use super::{Agent, status};
+use super::{Agent, status, textfile};
 use crate::causes::chain;
 use crate::model::status::Status;
 use sd_notify::NotifyState;
@@ -27,6 +27,7 @@ pub(super) async fn supervise(agent: Arc<Agent>, stop: CancellationToken) {
     let look = sd_notify::watchdog_enabled().map_or(LOOK, |bites| LOOK.min(bites / 3));
     let mut ready = false;
     let mut hanging = Vec::new();
+    let (mut trouble, mut metrics_trouble) = (Trouble::default(), Trouble::default());
     while !stop.is_cancelled() {
         match agent.status().await {
             Ok(status) => {
@@ -42,8 +43,10 @@ pub(super) async fn supervise(agent: Arc<Agent>, stop: CancellationToken) {
                     tell(&[NotifyState::Ready]);
                     ready = true;
                 }
-                if let Err(error) = write(&agent, &status) {
-                    tracing::warn!(%error, "the status file could not be written");
+                trouble.say("the status file could not be written", write(&agent, &status));
+                if let Some(file) = &agent.config.metrics_textfile {
+                    let done = textfile::write(file, &status);
+                    metrics_trouble.say("metrics_textfile could not be written", done);
                 }
             }
             Err(error) => {
@@ -57,6 +60,22 @@ pub(super) async fn supervise(agent: Arc<Agent>, stop: CancellationToken) {
         }
     }
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// The last trouble with a file: the same one again is no news.
+#[derive(Default)]
+struct Trouble(Option<io::ErrorKind>);
+
+impl Trouble {
+    fn say(&mut self, what: &str, done: io::Result<()>) {
+        let kind = done.as_ref().err().map(io::Error::kind);
+        if let Err(error) = done
+            && self.0 != kind
+        {
+            tracing::warn!(%error, "{what}");
+        }
+        self.0 = kind;
+    }
 }
 
 /// Written beside and renamed: a reader sees the old one or the new one, never half of one.

@@ -48,6 +48,11 @@ impl Watched {
         let due = self.vigil.clock.monotonic().saturating_add(longest);
         self.vigil.loops.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name.clone(), due);
     }
+
+    /// How long the program must really wait until so much time of its clock has passed.
+    pub fn real(&self, span: Duration) -> Duration {
+        self.vigil.clock.real(span)
+    }
 }
 
 impl Drop for Watched {

@@ -51,7 +51,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 
 /// Says in words what holds heals back.
 fn guardrails(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
-    let now = SystemClock::new().now();
+    let now = SystemClock::start().now();
     match (config.healing_enabled, config.dry_run) {
         (false, _) => writeln!(out, "  healing: off (healing_enabled: false)")?,
         (true, true) => writeln!(out, "  healing: only said, not done (dry_run: true)")?,

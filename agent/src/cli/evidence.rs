@@ -1,16 +1,18 @@
 //! `msp-agent evidence`: list it, show it, verify it.
 
+use super::state::StateArg;
 use super::{ConfigArg, print_json, table};
 use crate::app::signing_key;
 use crate::config::Config;
 use crate::prove::verify::{self, Expected};
 use crate::store::server_keys::ServerKeys;
-use crate::store::{evidence, open_for_reading, outbox};
+use crate::store::{evidence, outbox};
 use anyhow::{Context, bail};
 use msp_contracts::dsse::Envelope;
 use msp_contracts::evidence::{Bundle, BundleKind};
 use msp_contracts::ids::IncidentId;
 use msp_contracts::keys::{self, VerifyingKey};
+use rusqlite::Connection;
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Command {
     List {
         #[command(flatten)]
         config: ConfigArg,
+        #[command(flatten)]
+        state: StateArg,
         /// Only those of this incident
         #[arg(long, value_name = "ID", value_parser = |text: &str| IncidentId::try_from(text.to_owned()))]
         incident: Option<IncidentId>,
@@ -49,18 +53,23 @@ enum Command {
         id: String,
         #[command(flatten)]
         config: ConfigArg,
+        #[command(flatten)]
+        state: StateArg,
         /// The DSSE envelope as it is stored, for another verifier
         #[arg(long)]
         envelope: bool,
     },
     /// Verify every signature, the chain, its signed end and Central Command's receipts
     #[command(
-        after_help = "Examples:\n  msp-agent evidence verify\n  msp-agent evidence verify --json --public-key 64HEX   (an auditor, without the private key)\n\n\
+        after_help = "Examples:\n  msp-agent evidence verify\n  msp-agent evidence verify --json --public-key 64HEX   (an auditor, without the private key)\n  \
+                            msp-agent evidence verify --state /var/lib/msp/agent.db.damaged-2026-11-21T03-51-00Z\n\n\
                             Exit code 0 when all of it holds; 1 when not, and each bundle that is changed or missing is named."
     )]
     Verify {
         #[command(flatten)]
         config: ConfigArg,
+        #[command(flatten)]
+        state: StateArg,
         /// The appliance's public key, instead of reading its private key's file
         #[arg(long, value_name = "64HEX")]
         public_key: Option<String>,
@@ -79,16 +88,26 @@ fn agent_key(config: &Config, given: Option<&str>) -> anyhow::Result<VerifyingKe
 
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::List { config, incident, json } => list(&config.load()?, incident.as_ref(), *json, out),
-        Command::Show { id, config, envelope } => show(&config.load()?, id, *envelope, out),
-        Command::Verify { config, public_key, json } => verify(&config.load()?, public_key.as_deref(), *json, out),
+        Command::List { config, state, incident, json } => {
+            let db = state.open(&config.load()?)?;
+            list(&db, incident.as_ref(), *json, out)
+        }
+        Command::Show { id, config, state, envelope } => {
+            let config = config.load()?;
+            let db = state.open(&config)?;
+            show(&config, &db, id, *envelope, out)
+        }
+        Command::Verify { config, state, public_key, json } => {
+            let config = config.load()?;
+            let db = state.open(&config)?;
+            verify(&config, &db, public_key.as_deref(), *json, out)
+        }
     }
 }
 
-fn list(config: &Config, incident: Option<&IncidentId>, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let db = open_for_reading(&config.state_dir)?;
+fn list(db: &Connection, incident: Option<&IncidentId>, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut bundles = Vec::new();
-    evidence::each::<anyhow::Error>(&db, |row| {
+    evidence::each::<anyhow::Error>(db, |row| {
         let payload = Envelope::from_bytes(&row.envelope)
             .and_then(|envelope| envelope.unverified_payload())
             .with_context(|| format!("{}: run `msp-agent evidence verify`", row.bundle_id))?;
@@ -134,9 +153,8 @@ fn row(bundle: Bundle) -> anyhow::Result<Vec<String>> {
     Ok(vec![bundle.bundle_id.to_string(), completed, kind, bundle.target.name, bundle.check, outcome])
 }
 
-fn show(config: &Config, id: &str, envelope: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let db = open_for_reading(&config.state_dir)?;
-    let Some(row) = evidence::get(&db, id)? else {
+fn show(config: &Config, db: &Connection, id: &str, envelope: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let Some(row) = evidence::get(db, id)? else {
         bail!("{id}: no such bundle here (`msp-agent evidence list` names them all)");
     };
     if envelope {
@@ -160,19 +178,23 @@ fn show(config: &Config, id: &str, envelope: bool, out: &mut dyn Write) -> anyho
     }
 }
 
-fn verify(config: &Config, public_key: Option<&str>, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let db = open_for_reading(&config.state_dir)?;
+fn verify(
+    config: &Config,
+    db: &Connection,
+    public_key: Option<&str>,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     // Receipts of keys that an order has replaced since stay good.
     let configured = keys::public_from_hex(&config.mcp_public_key).context("mcp_public_key")?;
-    let server_keys = ServerKeys::of(&db, configured)?;
+    let server_keys = ServerKeys::of(db, configured)?;
     let expected = Expected {
         site_id: &config.site_id,
         host_id: &config.host_id,
         agent_keys: &[agent_key(config, public_key)?],
         server_keys: &server_keys.ever,
     };
-    let report = verify::verify(&db, &expected)?;
-    let owed = outbox::depth(&db)?;
+    let report = verify::verify(db, &expected)?;
     let code = if report.ok { 0 } else { super::NO };
     if json {
         print_json(out, &report)?;
@@ -183,8 +205,12 @@ fn verify(config: &Config, public_key: Option<&str>, json: bool, out: &mut dyn W
     }
     let verdict = if report.ok { "all of it holds" } else { "NOT whole" };
     writeln!(out, "{} bundles, {} receipts of Central Command: {verdict}", report.count, report.receipts)?;
-    if owed.rejected > 0 {
-        writeln!(out, "note: Central Command has refused {} reports for good; the log says why", owed.rejected)?;
+    match outbox::depth(db) {
+        Ok(owed) if owed.rejected > 0 => {
+            writeln!(out, "note: Central Command has refused {} reports for good; the log says why", owed.rejected)?;
+        }
+        Ok(_) => {}
+        Err(error) => writeln!(out, "note: {}", crate::causes::chain(&error))?,
     }
     Ok(ExitCode::from(code))
 }

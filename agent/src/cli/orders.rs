@@ -122,7 +122,7 @@ fn verify(config: &ConfigArg, file: &Path, json: bool, out: &mut dyn Write) -> a
         max_waiting: config.max_queue_size,
         mends: windows::mends,
     };
-    let judged = judge::judge(&db, &reader, scope, &state, Received::entry(&entry), SystemClock::new().now())?;
+    let judged = judge::judge(&db, &reader, scope, &state, Received::entry(&entry), SystemClock::start().now())?;
     let (accepted, reason, order) = match judged {
         Judged::Known => {
             (false, Some("this very order was dealt with already: see `msp-agent orders list`".to_owned()), None)

@@ -1,7 +1,9 @@
 //! `msp-agent queue`: what is owed to Central Command, and what it refused.
 
+use super::state::StateArg;
 use super::{ConfigArg, print_json, table};
 use crate::store::{open_for_reading, open_for_writing, outbox};
+use rusqlite::Connection;
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ enum Command {
     List {
         #[command(flatten)]
         config: ConfigArg,
+        #[command(flatten)]
+        state: StateArg,
         /// One JSON document: {"queue": [...]}
         #[arg(long)]
         json: bool,
@@ -32,6 +36,8 @@ enum Command {
     Rejected {
         #[command(flatten)]
         config: ConfigArg,
+        #[command(flatten)]
+        state: StateArg,
         /// One JSON document: {"queue": [...]}
         #[arg(long)]
         json: bool,
@@ -52,12 +58,14 @@ enum Command {
 
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::List { config, json } => {
-            list(config, false, *json, out)?;
+        Command::List { config, state, json } => {
+            let db = state.open(&config.load()?)?;
+            list(&db, false, *json, out)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Rejected { config, json } => {
-            let any = list(config, true, *json, out)?;
+        Command::Rejected { config, state, json } => {
+            let db = state.open(&config.load()?)?;
+            let any = list(&db, true, *json, out)?;
             Ok(ExitCode::from(if any { super::NO } else { 0 }))
         }
         Command::Retry { id, config, .. } => retry(config, *id, out),
@@ -65,9 +73,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 }
 
 /// Whether there was anything to list.
-fn list(config: &ConfigArg, rejected_only: bool, json: bool, out: &mut dyn Write) -> anyhow::Result<bool> {
-    let db = open_for_reading(&config.load()?.state_dir)?;
-    let listed = outbox::list(&db, rejected_only)?;
+fn list(db: &Connection, rejected_only: bool, json: bool, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let listed = outbox::list(db, rejected_only)?;
     if json {
         print_json(out, &json!({ "queue": listed }))?;
     } else if listed.is_empty() {

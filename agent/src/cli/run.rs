@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
             let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
             let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
-            let clock = Arc::new(SystemClock::new());
+            let clock = Arc::new(SystemClock::start());
             let machine = Arc::new(Machine::at(Path::new("/"), HOST_CHECK_LIMIT, clock.clone()));
             let appliance =
                 Target { host_id: config.host_id.clone(), name: machine.host_name(), platform: machine.platform() };

@@ -63,7 +63,7 @@ fn counted(counts: &BTreeMap<String, u64>) -> String {
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let state_dir = args.config.load()?.state_dir;
     let status = read(&state_dir)?;
-    let now = SystemClock::new().now();
+    let now = SystemClock::start().now();
     let running = is_running(&state_dir);
     let stale = status.written_at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at) > STALE);
     let well = running && !stale && status.overdue.is_empty() && status.kill_switch.is_none();

@@ -87,7 +87,7 @@ fn here(config: &Config) -> anyhow::Result<RulesStatus> {
     runtime.block_on(async {
         let store = Store::open(&config.state_dir)?;
         let keys = store.write(move |db| ServerKeys::of(db, configured)).await?;
-        sync::sync(&Central::new(config)?, config, &keys.trusted, &store, &SystemClock::new()).await?;
+        sync::sync(&Central::new(config)?, config, &keys.trusted, &store, &SystemClock::start()).await?;
         let read = |db: &rusqlite::Connection| {
             let fact = |name| facts::get(db, name);
             Ok((

@@ -7,6 +7,7 @@ use crate::report::checkin;
 use crate::store::open_for_reading;
 use serde_json::json;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 /// List the Windows servers of the last check-in, and the entries that are refused
@@ -34,7 +35,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|(server, trouble)| {
                 json!({
-                    "hostname": server.hostname, "ip_address": server.address, "port": server.port, "credentials": trouble.is_none(),
+                    "hostname": server.hostname, "ip_address": server.address, "port": server.port,
+                    "access": server.access.words(), "credentials": trouble.is_none(),
                 })
             })
             .collect();
@@ -51,7 +53,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     }
     for (server, trouble) in servers {
         let trouble = trouble.map_or_else(String::new, |trouble| format!("  {trouble}"));
-        writeln!(out, "{}  {}:{}{trouble}", server.hostname, server.address, server.port)?;
+        let address = SocketAddr::new(server.address, server.port);
+        writeln!(out, "{}  {address}  {}{trouble}", server.hostname, server.access.words())?;
     }
     for one in refused {
         writeln!(out, "{one}")?;

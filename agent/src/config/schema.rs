@@ -60,6 +60,7 @@ pub const KEYS: &[&str] = &[
     "escalation_webhook_url",
     "evidence_retention_days",
     "ntp_max_skew_ms",
+    "metrics_textfile",
     "log_level",
 ];
 
@@ -258,6 +259,8 @@ pub struct Config {
     pub evidence_retention_days: u32,
     #[serde(default = "ntp_max_skew_ms")]
     pub ntp_max_skew_ms: u64,
+    /// Where node_exporter's textfile collector finds the agent's numbers: a file that ends in `.prom`.
+    pub metrics_textfile: Option<PathBuf>,
     #[serde(default = "log_level")]
     pub log_level: LogLevel,
 }
@@ -335,6 +338,7 @@ impl Config {
             &mut self.windows_credentials_dir,
         ];
         files.extend(self.windows_ca_cert_file.as_mut());
+        files.extend(self.metrics_textfile.as_mut());
         files.extend(self.l2_api_key_file.as_mut());
         files
     }
@@ -356,6 +360,14 @@ impl Config {
         }
         if let Err(error) = msp_contracts::keys::public_from_hex(&self.mcp_public_key) {
             return Some(("mcp_public_key", error.to_string()));
+        }
+        if let Some(file) =
+            self.metrics_textfile.as_ref().filter(|file| file.extension().is_none_or(|ext| ext != "prom"))
+        {
+            return Some((
+                "metrics_textfile",
+                format!("{}: the collector reads only files that end in .prom", file.display()),
+            ));
         }
         if self.deployment_mode == DeploymentMode::Reseller && self.reseller_id.is_none() {
             return Some(("deployment_mode", "reseller needs reseller_id".to_owned()));

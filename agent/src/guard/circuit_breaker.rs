@@ -3,7 +3,8 @@
 //!
 //! Closed: heals run. Open: none does, until the pause after the last failure is over. Half open: one trial; its
 //! failure opens the breaker again, anything else closes it. It has no state of its own: how the last heals ended,
-//! and when, says it all, so a restart changes nothing.
+//! and when, says it all, so a restart changes nothing. A heal that a restart of the agent broke off counts as failed:
+//! one that brings the agent down is not tried for ever.
 
 use crate::model::Plan;
 use crate::store::StoreError;

@@ -22,11 +22,12 @@ impl Flapping {
         let counts = |at: &&Timestamp| **at <= now && now.duration_since(**at) < self.within;
         let counted: Vec<_> = fixed.iter().filter(counts).collect();
         let since = counted.iter().min()?;
-        (u64::try_from(counted.len()).unwrap_or(u64::MAX) >= self.limit.into()).then(|| {
+        let reached = usize::try_from(self.limit).is_ok_and(|limit| counted.len() >= limit);
+        let times = if counted.len() == 1 { "once".to_owned() } else { format!("{} times", counted.len()) };
+        reached.then(|| {
             format!(
-                "healed {} times since {since:.0}, and each time it came undone: something else undoes it (a policy, a \
-                 program, a person). Find out what; healing it again is futile",
-                counted.len()
+                "healed {times} since {since:.0}, and each time it came undone: something else undoes it (a policy, a \
+                 program, a person). Find out what; healing it again is futile"
             )
         })
     }

@@ -24,10 +24,12 @@ pub enum CheckKind {
     Disk,
     Clock,
     CentralCommand,
+    /// The agent's own state; made by the daemon only.
+    AgentState,
 }
 
 impl CheckKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Patching,
         Self::Antivirus,
         Self::Backup,
@@ -40,6 +42,7 @@ impl CheckKind {
         Self::Disk,
         Self::Clock,
         Self::CentralCommand,
+        Self::AgentState,
     ];
 
     /// The check of this name.
@@ -61,6 +64,7 @@ impl CheckKind {
             Self::Disk => "disk",
             Self::Clock => "clock",
             Self::CentralCommand => "central_command",
+            Self::AgentState => "agent_state",
         }
     }
 }

@@ -13,6 +13,9 @@ use msp_contracts::order::{Order, OrderAction};
 use msp_rules::Catalogue;
 use std::collections::BTreeMap;
 
+/// Which check, and which part of it, a runbook mends with these parameters.
+pub type Mends = fn(&str, &BTreeMap<String, String>) -> Option<(CheckKind, Option<String>)>;
+
 /// What there is to be asked of.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
@@ -22,8 +25,7 @@ pub struct Scope<'a> {
     pub appliance: &'a str,
     /// How many orders may wait at once.
     pub max_waiting: u64,
-    /// Which check, and which part of it, a runbook mends with these parameters.
-    pub mends: fn(&str, &BTreeMap<String, String>) -> Option<(CheckKind, Option<String>)>,
+    pub mends: Mends,
 }
 
 /// What is to be done about an order that came.

@@ -3,13 +3,14 @@
 //! Every byte of a stored bundle is covered: the envelope has one spelling, the next bundle names its hash,
 //! the head names the last one's, and the columns beside it must say what the payload says.
 
+mod opened;
+
 use crate::causes::chain;
 use crate::store::{StoreError, evidence, executions, facts, statuses};
-use msp_contracts::canonical::sha256_hex;
-use msp_contracts::dsse::{DsseError, Envelope, Signed};
 use msp_contracts::evidence::{Bundle, GENESIS_HASH};
 use msp_contracts::keys::VerifyingKey;
 use msp_contracts::signed::{Receipt, SignedHead};
+use opened::{BATCH, Opened, open};
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -73,7 +74,6 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
         doing: "beginning to read evidence",
         source: std::sync::Arc::new(source),
     })?;
-    let receipts = evidence::receipts(&all)?;
     let mut walk = Walk {
         expected,
         chain: String::new(),
@@ -84,17 +84,26 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
         gone: BTreeSet::new(),
         problems: Vec::new(),
     };
-    walk.chain = facts::get(&all, facts::CHAIN)?.unwrap_or_default();
+    let chain_id = walk.readable("the chain's id", facts::get(&all, facts::CHAIN))?;
+    walk.chain = chain_id.clone().unwrap_or_default();
+    let receipts = walk.readable("the receipts", evidence::receipts(&all))?;
     let receipts = walk.read_receipts(&receipts);
-    evidence::each::<StoreError>(&all, |row| {
-        walk.bundle(&row);
+    let mut batch = Vec::new();
+    let read = evidence::each::<StoreError>(&all, |row| {
+        batch.push(row);
+        if batch.len() == BATCH {
+            walk.bundles(std::mem::take(&mut batch));
+        }
         Ok(())
-    })?;
-    walk.head(evidence::head(&all)?.as_deref());
-    for bundle_id in executions::unproved(&all)? {
+    });
+    walk.bundles(batch);
+    walk.readable("the rest of the chain", read)?;
+    let head = walk.readable("the end of the chain", evidence::head(&all))?;
+    walk.head(head.as_deref());
+    for bundle_id in walk.readable("what was done", executions::unproved(&all))? {
         walk.gone(bundle_id, "what was done names it as its evidence, and it is missing");
     }
-    if walk.count == 0 && statuses::any(&all)? {
+    if walk.count == 0 && walk.readable("the checks", statuses::any(&all))? {
         walk.problem("the whole chain", "checks were made, and there is no evidence of any");
     }
     for (sequence, receipt) in &receipts {
@@ -102,20 +111,28 @@ pub fn verify(db: &Connection, expected: &Expected<'_>) -> Result<Report, StoreE
     }
     Ok(Report {
         ok: walk.problems.is_empty(),
-        chain: facts::get(&all, facts::CHAIN)?,
+        chain: chain_id,
         count: walk.count,
         receipts: receipts.len() as u64,
         problems: walk.problems,
     })
 }
 
-fn open<T: Signed>(bytes: &[u8], keys: &[VerifyingKey]) -> Result<T, DsseError> {
-    T::verify(&Envelope::from_bytes(bytes)?, keys)
-}
-
 impl Walk<'_> {
     fn problem(&mut self, bundle: impl Into<String>, problem: impl Into<String>) {
         self.problems.push(Problem { bundle: bundle.into(), problem: problem.into() });
+    }
+
+    /// What was read. Where the file is damaged, nothing, and the damage is a problem like any other: whatever else
+    /// can be read is looked at all the same.
+    fn readable<T: Default>(&mut self, what: &str, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        match read {
+            Err(error) if error.is_damage() => {
+                self.problem(what, chain(&error));
+                Ok(T::default())
+            }
+            read => read,
+        }
     }
 
     /// A bundle is missing: said once, however many places tell of it.
@@ -161,16 +178,20 @@ impl Walk<'_> {
         read
     }
 
-    fn bundle(&mut self, row: &evidence::Row) {
+    fn bundles(&mut self, rows: Vec<evidence::Row>) {
+        opened::all(rows, self.expected.agent_keys).into_iter().for_each(|one| self.bundle(one));
+    }
+
+    fn bundle(&mut self, one: Opened) {
+        let Opened { row, hash, bundle } = one;
         self.count += 1;
         let name = row.bundle_id.clone();
         let (before, previous_hash) = self.last.take().unwrap_or_else(|| (0, GENESIS_HASH.to_owned()));
         let why = format!("the chain goes from {before} to {} ({name})", row.sequence);
         self.missing(before + 1, row.sequence, &why);
-        let hash = sha256_hex(&row.envelope);
-        match open::<Bundle>(&row.envelope, self.expected.agent_keys) {
+        match bundle {
             Err(error) => self.problem(name, chain(&error)),
-            Ok(bundle) => self.columns(row, &bundle, (row.sequence == before + 1).then_some(previous_hash.as_str())),
+            Ok(bundle) => self.columns(&row, &bundle, (row.sequence == before + 1).then_some(previous_hash.as_str())),
         }
         self.hashes.insert(row.sequence, hash.clone());
         self.last = Some((row.sequence, hash));

@@ -6,9 +6,10 @@
 
 use super::client::{CallError, Central};
 use crate::causes::chain;
+use crate::clock::Clock;
 use crate::store::outbox::{self, Kind, Row};
 use crate::store::server_keys::ServerKeys;
-use crate::store::{Store, StoreError, evidence};
+use crate::store::{Store, StoreError, evidence, not_stored};
 use msp_contracts::api::{
     EscalationReply, EvidenceReply, EvidenceSubmission, ExecutionReply, IncidentReply, OrderReply,
 };
@@ -36,6 +37,8 @@ pub struct Drain {
     pub server_keys: watch::Receiver<Arc<ServerKeys>>,
     /// Changes when something was added.
     pub added: watch::Receiver<()>,
+    /// By which pauses are counted.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// When to look for the next row.
@@ -79,7 +82,7 @@ impl Drain {
                 Ok(Some(row)) => self.deliver(row).await,
                 Ok(None) => Next::Idle,
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                    not_stored(&error, "the outbox cannot be read");
                     Next::After(LOOK)
                 }
             };
@@ -87,11 +90,11 @@ impl Drain {
                 Next::AtOnce => {}
                 Next::After(pause) => tokio::select! {
                     () = stop.cancelled() => {}
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(self.clock.real(pause)) => {}
                 },
                 Next::Idle => tokio::select! {
                     () = stop.cancelled() => {}
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep(self.clock.real(LOOK)) => {}
                     Ok(()) = self.added.changed() => {}
                 },
             }
@@ -138,7 +141,7 @@ impl Drain {
             Ok(()) => next,
             Err(error) => {
                 // Not noted, so it will be sent again: the server knows it by its id.
-                tracing::error!(error = %chain(&error), "the outbox cannot be written");
+                not_stored(&error, "the outbox cannot be written");
                 Next::After(LOOK)
             }
         }

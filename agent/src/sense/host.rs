@@ -5,6 +5,7 @@
 //! machine certainly does not have is unsupported. Everything outside comes through [`Machine`], so that a
 //! directory tree, a recorded output or a set clock is as good an input as the real thing.
 
+mod agent_state;
 mod antivirus;
 mod backup;
 mod disk;
@@ -94,6 +95,21 @@ pub fn all(machine: &Arc<Machine>, desired: &Appliance) -> Vec<Box<dyn Check>> {
         Box::new(time_sync::TimeSync { machine: machine(), desired: desired.time_sync.clone() }),
         Box::new(disk::Disk { machine: machine(), desired: desired.disk.clone() }),
     ]
+}
+
+/// All checks of the machine, with those of the state that the daemon keeps under `state_dir`: its disk, and whether a
+/// damaged one was set aside.
+pub fn all_of_daemon(machine: &Arc<Machine>, desired: &Appliance, state_dir: &Path) -> Vec<Box<dyn Check>> {
+    let mut desired = desired.clone();
+    if let Some(point) =
+        mounts::Mounts::read(&machine.files).ok().and_then(|mounts| Some(mounts.of(state_dir)?.point.clone()))
+        && !desired.disk.mounts.contains(&point)
+    {
+        desired.disk.mounts.push(point);
+    }
+    let mut checks = all(machine, &desired);
+    checks.push(Box::new(agent_state::AgentState { state_dir: state_dir.to_owned() }));
+    checks
 }
 
 /// The names of all checks, in the same order.

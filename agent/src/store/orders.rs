@@ -201,8 +201,23 @@ pub fn looks(db: &Connection, order_id: &str, hosts: &[String]) -> Result<(), St
 
 const WAITING: &str = "SELECT content, received_at, check_type, looks, reason FROM orders WHERE state = 'accepted'";
 
-fn waiting(row: &Row<'_>) -> rusqlite::Result<(String, String, Option<String>, String, Option<String>)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+/// A row of [`WAITING`] as it is stored.
+struct Stored {
+    content: String,
+    received_at: String,
+    check_type: Option<String>,
+    looks: String,
+    reason: Option<String>,
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        content: row.get(0)?,
+        received_at: row.get(1)?,
+        check_type: row.get(2)?,
+        looks: row.get(3)?,
+        reason: row.get(4)?,
+    })
 }
 
 /// The accepted orders of a class that have not begun, oldest first.
@@ -227,17 +242,17 @@ pub fn overdue(db: &Connection, now: Timestamp) -> Result<Vec<Waiting>, StoreErr
 fn read(db: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Waiting>, StoreError> {
     let mut statement = db.prepare(sql).doing("reading orders")?;
     let rows = statement
-        .query_map(values, waiting)
+        .query_map(values, stored)
         .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
         .doing("reading orders")?;
     rows.into_iter()
-        .map(|(content, received_at, check_type, looks, reason)| {
+        .map(|row| {
             Ok(Waiting {
-                order: serde_json::from_str(&content).map_err(form)?,
-                received_at: time(&received_at)?,
-                check_type,
-                looks: serde_json::from_str(&looks).map_err(form)?,
-                reason,
+                order: serde_json::from_str(&row.content).map_err(form)?,
+                received_at: time(&row.received_at)?,
+                check_type: row.check_type,
+                looks: serde_json::from_str(&row.looks).map_err(form)?,
+                reason: row.reason,
             })
         })
         .collect()

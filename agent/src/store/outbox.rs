@@ -54,11 +54,11 @@ pub fn owe<T: Serialize>(
 ) -> Result<(), StoreError> {
     let body =
         serde_json::to_vec(body).map_err(|error| StoreError::Form { what: "a report", detail: error.to_string() })?;
-    db.execute(
+    db.prepare_cached(
         "INSERT INTO outbox (kind, key, path, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (kind, key) DO NOTHING",
-        params![kind.as_str(), key, path, body, now.to_string()],
     )
+    .and_then(|mut insert| insert.execute(params![kind.as_str(), key, path, body, now.to_string()]))
     .doing("storing what is owed to Central Command")?;
     Ok(())
 }

@@ -46,6 +46,9 @@ pub(super) struct Arguments {
     /// Where people find the pages, for links [default: the first name of the certificate, and the port]
     #[arg(long, value_name = "URL", value_parser = url)]
     people_url: Option<String>,
+    /// Where monitoring reads GET /metrics, over HTTP: loopback only; nowhere unless given
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
     /// Stop when standard input ends: for a parent that must not leave servers behind
     #[arg(long)]
     exit_with_stdin: bool,
@@ -71,6 +74,7 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
         people: arguments.people,
         people_door,
         people_url: arguments.people_url.clone(),
+        metrics: arguments.metrics,
         exit_with_stdin: arguments.exit_with_stdin,
         limits: Limits {
             connections: usize::from(arguments.max_connections),

@@ -1,14 +1,16 @@
 //! `targets`: the Windows servers of a site, from a file.
 //!
 //! A target is routed by its address and by nothing else, so an entry without a valid one is refused by
-//! its name, and two entries can never share an address or a name. A file without a list is refused: an
-//! empty file is more often a failed export than the wish to look after nothing.
+//! its name, and two entries can never share an address or a name. So is one whose way in would show a
+//! password to the network. A file without a list is refused: an empty file is more often a failed export
+//! than the wish to look after nothing.
 
 use super::{Dir, Refused, Site, print_json, table};
 use crate::directory;
 use crate::store::{Store, TargetRow};
 use clap::Subcommand;
-use msp_contracts::api::WindowsTarget;
+use msp_contracts::api::{Authentication, Transport, WindowsTarget};
+use msp_contracts::fingerprint::Fingerprint;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -30,11 +32,28 @@ Example:
 
 targets.yaml (or the same as .json) replaces the site's list:
   - {hostname: DC01, ip_address: 192.168.10.5}
-  - {hostname: FILES, ip_address: 192.168.10.6, port: 5986}
+  - {hostname: FILES, ip_address: 192.168.10.6, transport: http}
+  - hostname: XRAY
+    ip_address: 192.168.10.7
+    port: 15986
+    authentication: basic
+    certificate_sha256: 5E:9F:...
 
-An entry needs an IP address: it is the only thing a target is routed by. \
-With `appliance: apl-2` that appliance looks after the server, else the one that checked in first. \
+An entry needs an IP address: it is the only thing a target is routed by.
+  transport           https (default), or http: then every message is
+                      sealed with the logon's session key
+  port                default 5986, over http 5985
+  authentication      ntlm (default), or basic: over https only, because
+                      it sends the password
+  certificate_sha256  believe this certificate and no other. On the server:
+                      openssl s_client -connect ADDRESS:5986 </dev/null |
+                        openssl x509 -noout -fingerprint -sha256
+  appliance           the appliance that looks after the server, else the one that
+                      checked in first
 A file that holds nothing is refused; the list [] takes all servers away.";
+
+/// Where WinRM listens over plain HTTP.
+const HTTP_PORT: u16 = 5985;
 
 /// `targets ...`
 #[derive(Debug, Subcommand)]
@@ -88,14 +107,14 @@ pub(super) async fn run(command: &Command, out: &mut dyn Write) -> anyhow::Resul
     }
 }
 
-/// What was added and removed; a target with another name, address or port is another target.
+/// What was added and removed; a target that differs in anything is another target.
 fn changes(before: &[WindowsTarget], now: &[WindowsTarget], out: &mut dyn Write) -> std::io::Result<()> {
     let only_in = |these: &[WindowsTarget], others: &[WindowsTarget]| -> Vec<String> {
         let missing = these.iter().filter(|target| !others.contains(target));
         missing
             .map(|target| {
                 let address = target.ip_address.as_deref().unwrap_or_default();
-                format!("{} ({address}, port {})", table::printable(&target.hostname), target.port)
+                format!("{} ({address}, port {}, {})", table::printable(&target.hostname), target.port, access(target))
             })
             .collect()
     };
@@ -116,10 +135,25 @@ async fn list(store: &Store, site: &str, json: bool, out: &mut dyn Write) -> any
         .into_iter()
         .map(|TargetRow { target, owner, .. }| {
             let owner = owner.unwrap_or_else(|| "the first to check in".to_owned());
-            vec![target.hostname, target.ip_address.unwrap_or_default(), target.port.to_string(), owner]
+            let access = access(&target);
+            vec![target.hostname, target.ip_address.unwrap_or_default(), target.port.to_string(), access, owner]
         })
         .collect();
-    table::print(out, &["Host name", "Address", "Port", "Appliance"], &rows, "No Windows server yet.")
+    table::print(out, &["Host name", "Address", "Port", "Access", "Appliance"], &rows, "No Windows server yet.")
+}
+
+/// How a target is reached, in words.
+fn access(target: &WindowsTarget) -> String {
+    let transport = match target.transport {
+        Transport::Https => "https",
+        Transport::Http => "http",
+    };
+    let authentication = match target.authentication {
+        Authentication::Ntlm => "ntlm",
+        Authentication::Basic => "basic",
+    };
+    let pinned = if target.certificate_sha256.is_some() { ", pinned" } else { "" };
+    format!("{transport}, {authentication}{pinned}")
 }
 
 /// A target as `targets set` reads it.
@@ -204,12 +238,13 @@ fn owner(entry: &Value) -> Result<Option<String>, String> {
 
 /// One entry, with its address in its one spelling.
 fn target(entry: &Value) -> Result<WindowsTarget, String> {
-    const KEYS: [&str; 4] = ["hostname", "ip_address", "port", "appliance"];
-    let fields = entry.as_object().ok_or("a target is a map of hostname, ip_address and port")?;
+    const KEYS: [&str; 7] =
+        ["hostname", "ip_address", "port", "transport", "authentication", "certificate_sha256", "appliance"];
+    let fields = entry.as_object().ok_or("a target is a map, at least of hostname and ip_address")?;
     if let Some(key) = fields.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(format!("{key:?} is no field of a target (they are {})", KEYS.join(", ")));
     }
-    let target: WindowsTarget =
+    let mut target: WindowsTarget =
         serde_path_to_error::deserialize(entry).map_err(|error| match error.path().to_string().as_str() {
             "." => error.inner().to_string(),
             path => format!("{path}: {}", error.inner()),
@@ -223,7 +258,26 @@ fn target(entry: &Value) -> Result<WindowsTarget, String> {
         return Err(format!("{text:?} is the address of no one machine"));
     }
     if target.port == 0 {
-        return Err("port 0 is no port (WinRM over HTTPS is 5986)".to_owned());
+        return Err("port 0 is no port (WinRM over HTTPS is 5986, over HTTP 5985)".to_owned());
+    }
+    if target.transport == Transport::Http {
+        if !fields.contains_key("port") {
+            target.port = HTTP_PORT;
+        }
+        if target.authentication == Authentication::Basic {
+            return Err("authentication basic over transport http would show the password to the network: \
+                        use ntlm, or transport https"
+                .to_owned());
+        }
+        if target.certificate_sha256.is_some() {
+            return Err(
+                "certificate_sha256 pins the certificate of transport https: over http there is none".to_owned()
+            );
+        }
+    }
+    if let Some(text) = &target.certificate_sha256 {
+        let pinned: Fingerprint = text.parse().map_err(|error| format!("certificate_sha256: {error}"))?;
+        target.certificate_sha256 = Some(pinned.to_string());
     }
     Ok(WindowsTarget { ip_address: Some(address.to_string()), ..target })
 }

@@ -13,7 +13,7 @@ use crate::store::{CannotOrder, Store};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::keys;
 use msp_contracts::order::OrderAction;
-use msp_rules::{Catalogue, Disruption, Runbook, did_you_mean};
+use msp_rules::{Catalogue, Disruption, did_you_mean};
 use std::collections::{BTreeMap, HashSet};
 
 /// The longest reason, in characters.
@@ -89,41 +89,7 @@ fn hint<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
 
 fn runbook(id: &str, parameters: &BTreeMap<String, String>) -> Result<Disruption, LintError> {
     let catalogue = Catalogue::builtin().map_err(|source| LintError::Data { source })?;
-    let Some(runbook) = catalogue.get(id) else {
-        let known = catalogue.ids().map(str::to_owned).collect();
-        return Err(LintError::UnknownRunbook { id: id.to_owned(), hint: hint(id, catalogue.ids()), known });
-    };
-    parameters.iter().try_for_each(|(name, value)| parameter(runbook, name, value))?;
-    let missing =
-        runbook.parameters.iter().find(|(name, parameter)| parameter.required && !parameters.contains_key(*name));
-    match missing {
-        None => Ok(runbook.disruptive),
-        Some((name, parameter)) => Err(LintError::MissingParameter {
-            runbook: runbook.id.clone(),
-            name: name.clone(),
-            allowed: parameter.allowed.clone(),
-        }),
-    }
-}
-
-fn parameter(runbook: &Runbook, name: &str, value: &str) -> Result<(), LintError> {
-    let names = || runbook.parameters.keys().map(String::as_str);
-    let Some(parameter) = runbook.parameters.get(name) else {
-        let takes = names().collect::<Vec<_>>().join(", ");
-        let takes = if takes.is_empty() { "none".to_owned() } else { takes };
-        let (runbook, hint) = (runbook.id.clone(), hint(name, names()));
-        return Err(LintError::UnknownParameter { runbook, name: name.to_owned(), hint, takes });
-    };
-    if parameter.allowed.iter().any(|allowed| allowed == value) {
-        return Ok(());
-    }
-    Err(LintError::Value {
-        runbook: runbook.id.clone(),
-        name: name.to_owned(),
-        value: value.to_owned(),
-        hint: hint(value, parameter.allowed.iter().map(String::as_str)),
-        allowed: parameter.allowed.clone(),
-    })
+    Ok(catalogue.admit(id, parameters)?.disruptive)
 }
 
 /// Checks that a machine is one that the appliance looks after; with `itself`, it may be the appliance.

@@ -2,7 +2,7 @@
 
 use crate::fleet::Appliance;
 use jiff::{SignedDuration, Timestamp};
-use msp_rules::DataError;
+use msp_rules::{AdmitError, DataError};
 
 /// Why an order is not signed.
 #[derive(Debug, thiserror::Error)]
@@ -33,52 +33,9 @@ pub(crate) enum LintError {
         /// When it can be accepted last.
         after: Timestamp,
     },
-    /// The agents ship no such runbook.
-    #[error("no runbook {id:?}{hint}; there are {}", known.join(", "))]
-    UnknownRunbook {
-        /// What was asked for.
-        id: String,
-        /// The one that was probably meant.
-        hint: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
-    /// The runbook takes no such parameter.
-    #[error("runbook {runbook} takes no parameter {name:?}{hint} (it takes {takes})")]
-    UnknownParameter {
-        /// The runbook.
-        runbook: String,
-        /// What was given.
-        name: String,
-        /// The one that was probably meant.
-        hint: String,
-        /// Those there are.
-        takes: String,
-    },
-    /// The parameter does not admit the value.
-    #[error("parameter {name} of {runbook} does not admit {value:?}{hint} (it admits {})", allowed.join(", "))]
-    Value {
-        /// The runbook.
-        runbook: String,
-        /// The parameter.
-        name: String,
-        /// What was given.
-        value: String,
-        /// The one that was probably meant.
-        hint: String,
-        /// What it admits.
-        allowed: Vec<String>,
-    },
-    /// The runbook asks for a parameter.
-    #[error("runbook {runbook} needs parameter {name} (it admits {})", allowed.join(", "))]
-    MissingParameter {
-        /// The runbook.
-        runbook: String,
-        /// The parameter.
-        name: String,
-        /// What it admits.
-        allowed: Vec<String>,
-    },
+    /// The agents ship no such runbook, or it does not admit the parameters.
+    #[error(transparent)]
+    Runbook(#[from] AdmitError),
     /// Not in the inventory.
     #[error(
         "{host:?} is no server of {site}{hint}: name one exactly as `msp-central targets list` does, by address or name"

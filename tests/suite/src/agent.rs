@@ -116,3 +116,23 @@ pub fn bundle(clinic: &Clinic, id: &str) -> anyhow::Result<Value> {
     anyhow::ensure!(code == Some(0), "evidence show {id}: {bundle}");
     Ok(bundle)
 }
+
+/// The first bundle of evidence about this check of this machine, as soon as there is one.
+///
+/// # Errors
+/// When patience ends.
+pub async fn first_evidence(clinic: &Clinic, host_id: &str, check: &str) -> anyhow::Result<Value> {
+    let config = clinic.config();
+    for _ in 0..PATIENCE.as_millis() / 200 {
+        // Before the agent has made its database there is nothing to list.
+        let listed = json(&["evidence", "list", "--json", "--config", &config]);
+        let listed = listed.map_or(Value::Null, |(_, mut listed)| listed["evidence"].take());
+        let mut about = listed.as_array().into_iter().flatten();
+        let found = about.find(|one| one["target"]["host_id"] == host_id && one["check"] == check);
+        if let Some(id) = found.and_then(|one| one["bundle_id"].as_str()) {
+            return bundle(clinic, id);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    anyhow::bail!("{host_id} was not looked at in {PATIENCE:?}\n{}", clinic.agent_log())
+}

@@ -31,6 +31,11 @@ fn one_round_heals_and_proves_both_drifts_and_prints_one_document() {
         assert!(drift["detected_ms"].as_u64().unwrap() <= drift["healed_ms"].as_u64().unwrap(), "{drift:#}");
     }
     assert!(document["evidence"]["count"].as_u64().unwrap() > 2);
+    let orders = document["orders"].as_array().unwrap();
+    let ended: Vec<_> = orders.iter().map(|o| (o["class"].as_str().unwrap(), o["state"].as_str().unwrap())).collect();
+    assert_eq!(ended, [("run_check", "done"), ("set_dry_run", "refused")], "{orders:#?}");
+    assert!(orders[1]["reason"].as_str().unwrap().contains("order_ttl"), "{orders:#?}");
+    assert!(orders.iter().all(|o| o["evidence_id"].is_string() && o["reported"] == true), "{orders:#?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Orders of Central Command: what an attacker tries is refused, and what is accepted is seen through.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use jiff::SignedDuration;
 use msp_contracts::api::WindowsTarget;

@@ -1,4 +1,4 @@
-//! Basic authentication ([RFC 7617]) against the one account that the simulated server has.
+//! The one account that the simulated server has, and Basic authentication ([RFC 7617]) against it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,8 +20,8 @@ impl std::fmt::Debug for Account {
 
 impl Account {
     /// Whether an `Authorization` header carries this account. The name may stand after `.\` or the computer's own name.
-    pub(super) fn accepts(&self, header: Option<&str>, computer: &str) -> bool {
-        let Some((scheme, token)) = header.and_then(|h| h.split_once(' ')) else {
+    pub(super) fn accepts(&self, header: &str, computer: &str) -> bool {
+        let Some((scheme, token)) = header.split_once(' ') else {
             return false;
         };
         if !scheme.eq_ignore_ascii_case("basic") {
@@ -34,12 +34,17 @@ impl Account {
             return false;
         };
         let user = match name.split_once('\\') {
-            Some((domain, user)) if domain == "." || domain.eq_ignore_ascii_case(computer) => user,
+            Some((domain, user)) if is_local(domain, computer) => user,
             Some(_) => return false,
             None => name,
         };
         user.eq_ignore_ascii_case(&self.user) && same_secret(password, &self.password)
     }
+}
+
+/// Whether a domain that a client writes is the computer itself.
+pub(super) fn is_local(domain: &str, computer: &str) -> bool {
+    domain == "." || domain.eq_ignore_ascii_case(computer)
 }
 
 /// Compares without telling by its time where two passwords first differ.

@@ -1,34 +1,39 @@
-//! WS-Management over HTTP: authentication, the messages of a command shell, and faults ([DSP0226], [MS-WSMV]).
+//! WS-Management over HTTP: logon, the messages of a command shell, and faults ([DSP0226], [MS-WSMV]).
 //!
-//! A request is bounded in size and time, parsed, carried out, and answered 200 with an envelope or 500 with a fault.
-//! What clients do not need is answered with `ActionNotSupported`, never with a guess.
+//! A request is bounded in size and time, opened where it is sealed, parsed, carried out, and answered 200 with an
+//! envelope or 500 with a fault, sealed as the request was. Over plain HTTP nothing unsealed is taken or sent. What
+//! clients do not need is answered with `ActionNotSupported`, never with a guess.
 
+mod actions;
 mod auth;
 mod fault;
+mod logon;
 mod namespaces;
 mod reply;
 mod request;
+mod sealed;
 mod shells;
 mod xml;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, Method, Response, StatusCode};
 
+use crate::clock::Clock;
+use crate::ntlm;
 use crate::windows::Machine;
 pub use auth::Account;
 use fault::Fault;
-use namespaces as ns;
-use request::{Rejected, Request};
+use logon::Standing;
+pub(crate) use logon::{Connection, Transport};
+use request::Rejected;
 use shells::Shells;
-use xml::Node;
 
 /// The largest envelope accepted, and the size of answers when the client names none, in bytes.
 pub const MAX_ENVELOPE: usize = 153_600;
@@ -45,6 +50,13 @@ pub(crate) struct Service {
     body_timeout: Duration,
 }
 
+/// How a body travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Sealed,
+}
+
 impl Service {
     pub(crate) fn new(machine: Arc<Machine>, account: Account, body_timeout: Duration) -> Self {
         Self { shells: Shells::new(Arc::clone(&machine)), machine, account, body_timeout }
@@ -54,36 +66,96 @@ impl Service {
         self.shells.stop_all();
     }
 
-    /// Answers one HTTP request.
-    pub(crate) async fn answer(&self, http: hyper::Request<Incoming>) -> Answer {
+    /// Answers one HTTP request of a connection.
+    pub(crate) async fn answer(&self, connection: &Connection, http: hyper::Request<Incoming>) -> Answer {
         if http.uri().path() != "/wsman" {
             return plain(StatusCode::NOT_FOUND);
         }
         if http.method() != Method::POST {
             return plain(StatusCode::METHOD_NOT_ALLOWED);
         }
+        let (head, body) = http.into_parts();
         let anonymous =
-            http.headers().get("WSMANIDENTIFY").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"unauthenticated"));
-        if !self.is_authenticated(&http) && !anonymous {
-            return unauthorized();
-        }
-        let content_type = http.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if !content_type.trim_start().to_ascii_lowercase().starts_with("application/soap+xml") {
-            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-        }
-        let authenticated = self.is_authenticated(&http);
-        let body = match tokio::time::timeout(self.body_timeout, Limited::new(http.into_body(), MAX_ENVELOPE).collect())
-            .await
-        {
-            Err(_) => return closing(plain(StatusCode::REQUEST_TIMEOUT)),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                let fault = Fault::TooLarge { limit: MAX_ENVELOPE };
-                return closing(self.fault(&fault, None));
+            head.headers.get("WSMANIDENTIFY").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"unauthenticated"));
+        let mut last_token = None;
+        let known = match self.standing(connection, &head.headers) {
+            // The body is read, because a handshake ends with the connection it runs on.
+            Standing::Challenged(token) => return self.turned_away(body, challenge(&token)).await,
+            Standing::Stranger if !anonymous => return self.turned_away(body, unauthorized(connection)).await,
+            Standing::Stranger => false,
+            Standing::Proved { token } => {
+                last_token = Some(token);
+                true
             }
-            Ok(Err(_)) => return closing(plain(StatusCode::BAD_REQUEST)),
-            Ok(Ok(body)) => body.to_bytes(),
+            Standing::Known => true,
         };
-        let request = match std::str::from_utf8(&body) {
+        let form = form(&head.headers);
+        let body = match self.read(body, form).await {
+            Ok(body) => body,
+            Err(Unread::TooLong) => {
+                let fault = Fault::TooLarge { limit: MAX_ENVELOPE };
+                return closing(self.fault(connection, form.unwrap_or(Form::Plain), &fault, None));
+            }
+            Err(Unread::Answered(status)) => return closing(plain(status)),
+        };
+        let mut answer = match form {
+            // The handshake alone: what it was made for comes in the next request.
+            _ if body.is_empty() && last_token.is_some() => plain(StatusCode::OK),
+            None => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            // As a server does whose AllowUnencrypted is false.
+            Some(Form::Plain) if known && !connection.is_private() => plain(StatusCode::INTERNAL_SERVER_ERROR),
+            Some(Form::Plain) => self.carried_out(connection, Form::Plain, &body, known).await,
+            Some(Form::Sealed) => match connection.open(&body) {
+                Ok(envelope) => self.carried_out(connection, Form::Sealed, &envelope, known).await,
+                Err(unopened) => {
+                    tracing::info!(%unopened, "a sealed body was refused, and its connection closed");
+                    connection.forget();
+                    closing(plain(StatusCode::BAD_REQUEST))
+                }
+            },
+        };
+        if let Some(Some(token)) = last_token {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, negotiate(&token));
+        }
+        answer
+    }
+
+    fn standing(&self, connection: &Connection, headers: &HeaderMap) -> Standing {
+        let (host, refuse) = self.machine.read(|s| {
+            let (computer, domain) = (s.computer.name.clone(), s.computer.domain.clone());
+            (ntlm::Host { computer, domain, now: Clock.now() }, s.refuse_logons)
+        });
+        if refuse {
+            connection.forget();
+            return Standing::Stranger;
+        }
+        connection.judge(headers, &host, &self.account)
+    }
+
+    /// Reads what remains of a request that is answered with this whatever it says.
+    async fn turned_away(&self, body: Incoming, answer: Answer) -> Answer {
+        match self.read(body, Some(Form::Sealed)).await {
+            Ok(_) => answer,
+            Err(Unread::TooLong) => closing(answer),
+            Err(Unread::Answered(status)) => closing(plain(status)),
+        }
+    }
+
+    async fn read(&self, body: Incoming, form: Option<Form>) -> Result<Bytes, Unread> {
+        let limit = if form == Some(Form::Sealed) { MAX_ENVELOPE + sealed::FRAME } else { MAX_ENVELOPE };
+        match tokio::time::timeout(self.body_timeout, Limited::new(body, limit).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+            Ok(Err(_)) => Err(Unread::Answered(StatusCode::BAD_REQUEST)),
+            Err(_) => Err(Unread::Answered(StatusCode::REQUEST_TIMEOUT)),
+        }
+    }
+
+    async fn carried_out(&self, connection: &Connection, form: Form, body: &[u8], known: bool) -> Answer {
+        if body.len() > MAX_ENVELOPE {
+            return self.fault(connection, form, &Fault::TooLarge { limit: MAX_ENVELOPE }, None);
+        }
+        let request = match std::str::from_utf8(body) {
             Ok(text) => request::parse(text),
             Err(_) => {
                 Err(Rejected { fault: Fault::Schema { reason: "the body is not UTF-8".to_owned() }, message_id: None })
@@ -91,144 +163,42 @@ impl Service {
         };
         let request = match request {
             Ok(request) => request,
-            Err(rejected) => return self.fault(&rejected.fault, rejected.message_id.as_deref()),
+            Err(rejected) => return self.fault(connection, form, &rejected.fault, rejected.message_id.as_deref()),
         };
         if request.is_identify() {
             let version = self.machine.read(|s| s.computer.os_version.clone());
             // Without a logon the version stays unsaid.
-            return envelope(StatusCode::OK, reply::identify(if authenticated { &version } else { "0.0.0" }));
+            let text = reply::identify(if known { &version } else { "0.0.0" });
+            return envelope(connection, form, StatusCode::OK, text);
         }
-        if !authenticated {
-            return unauthorized();
+        if !known {
+            return unauthorized(connection);
         }
         match self.carry_out(&request).await {
-            Ok(text) => envelope(StatusCode::OK, text),
-            Err(fault) => self.fault(&fault, request.message_id.as_deref()),
+            Ok(text) => envelope(connection, form, StatusCode::OK, text),
+            Err(fault) => self.fault(connection, form, &fault, request.message_id.as_deref()),
         }
     }
 
-    fn is_authenticated(&self, http: &hyper::Request<Incoming>) -> bool {
-        let header = http.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let (computer, refuse) = self.machine.read(|s| (s.computer.name.clone(), s.refuse_logons));
-        !refuse && self.account.accepts(header, &computer)
-    }
-
-    fn fault(&self, fault: &Fault, relates_to: Option<&str>) -> Answer {
+    fn fault(&self, connection: &Connection, form: Form, fault: &Fault, relates_to: Option<&str>) -> Answer {
         let machine = self.machine.read(|s| s.computer.name.clone());
         tracing::debug!(%fault, "request refused");
-        envelope(StatusCode::INTERNAL_SERVER_ERROR, fault.envelope(relates_to, &machine))
-    }
-
-    async fn carry_out(&self, request: &Request) -> Result<String, Fault> {
-        let action = request.action.as_deref().unwrap_or_default();
-        let relates = request.message_id.as_deref();
-        let shell = request.shell_id.as_deref();
-        let user = self.account.user.as_str();
-        let known = [
-            ns::ACTION_CREATE,
-            ns::ACTION_COMMAND,
-            ns::ACTION_RECEIVE,
-            ns::ACTION_SEND,
-            ns::ACTION_SIGNAL,
-            ns::ACTION_DELETE,
-        ];
-        if !known.contains(&action) {
-            return Err(Fault::ActionNotSupported { action: action.to_owned() });
-        }
-        if request.resource != ns::RESOURCE_CMD {
-            return Err(Fault::ResourceNotSupported { uri: request.resource.clone() });
-        }
-        match action {
-            ns::ACTION_CREATE => self.create(request),
-            ns::ACTION_COMMAND => {
-                let line = body_child(request, "CommandLine")?;
-                let text = command_line(line)?;
-                let id = self.shells.start(user, shell, line.attribute("CommandId"), text)?;
-                tracing::debug!(command = %id, options = ?request.options.keys(), "command started");
-                Ok(reply::command_started(relates, &id))
-            }
-            ns::ACTION_RECEIVE => self.receive(request).await,
-            ns::ACTION_SEND => {
-                let stream =
-                    body_child(request, "Send")?.child(ns::SHELL, "Stream").ok_or_else(|| missing("Stream"))?;
-                let id = stream.attribute("CommandId").ok_or_else(|| missing("CommandId"))?;
-                let data: String = stream.text.split_whitespace().collect();
-                STANDARD
-                    .decode(data)
-                    .map_err(|e| Fault::Schema { reason: format!("the stream is not base64: {e}") })?;
-                // No program of this server reads its standard input, so the bytes go nowhere, as with a real program
-                // that does not read; the command itself must exist.
-                self.shells.command(user, shell, id)?;
-                Ok(reply::sent(relates))
-            }
-            ns::ACTION_SIGNAL => {
-                let signal = body_child(request, "Signal")?;
-                let id = signal.attribute("CommandId").ok_or_else(|| missing("CommandId"))?;
-                let code = signal.child(ns::SHELL, "Code").map_or("", |c| c.text.trim());
-                if ns::SIGNAL_TERMINATE.contains(&code) {
-                    self.shells.stop(user, shell, id, true)?;
-                } else if code == ns::SIGNAL_CTRL_C {
-                    self.shells.stop(user, shell, id, false)?;
-                } else {
-                    return Err(Fault::Schema { reason: format!("the signal '{code}' is not known") });
-                }
-                Ok(reply::signalled(relates))
-            }
-            _ => {
-                self.shells.delete(user, shell)?;
-                Ok(reply::deleted(relates))
-            }
-        }
-    }
-
-    fn create(&self, request: &Request) -> Result<String, Fault> {
-        let shell = body_child(request, "Shell")?;
-        let idle = match shell.child(ns::SHELL, "IdleTimeOut").or_else(|| shell.child(ns::SHELL, "IdleTimeout")) {
-            None => None,
-            Some(node) => Some(request::duration(node.text.trim()).ok_or_else(|| Fault::Schema {
-                reason: format!("IdleTimeOut '{}' is not a duration", node.text.trim()),
-            })?),
-        };
-        let environment: HashMap<String, String> = shell
-            .child(ns::SHELL, "Environment")
-            .into_iter()
-            .flat_map(|e| &e.children)
-            .filter_map(|v| Some((v.attribute("Name")?.to_owned(), v.text.clone())))
-            .collect();
-        let user = &self.account.user;
-        let created = self.shells.create(user, environment, idle)?;
-        Ok(reply::shell_created(request.message_id.as_deref(), &created.id, user, created.idle.as_secs()))
-    }
-
-    async fn receive(&self, request: &Request) -> Result<String, Fault> {
-        let stream = body_child(request, "Receive")?
-            .child(ns::SHELL, "DesiredStream")
-            .ok_or_else(|| missing("DesiredStream"))?;
-        let id = stream.attribute("CommandId").ok_or_else(|| missing("CommandId"))?;
-        let command = self.shells.command(&self.account.user, request.shell_id.as_deref(), id)?;
-        let room = reply::output_room(request.max_envelope);
-        let taken = tokio::time::timeout(request.timeout, command.take(room)).await.map_err(|_| Fault::TimedOut)?;
-        Ok(reply::received(request.message_id.as_deref(), id, &taken))
+        envelope(connection, form, StatusCode::INTERNAL_SERVER_ERROR, fault.envelope(relates_to, &machine))
     }
 }
 
-fn missing(name: &str) -> Fault {
-    Fault::Schema { reason: format!("{name} is missing") }
+/// Why there is no body.
+enum Unread {
+    TooLong,
+    Answered(StatusCode),
 }
 
-fn body_child<'a>(request: &'a Request, name: &str) -> Result<&'a Node, Fault> {
-    request.body.child(ns::SHELL, name).ok_or_else(|| missing(name))
-}
-
-/// The command and its arguments, as one line.
-fn command_line(line: &Node) -> Result<String, Fault> {
-    let command = line.child(ns::SHELL, "Command").ok_or_else(|| missing("Command"))?;
-    let mut text = command.text.clone();
-    for argument in line.children.iter().filter(|c| c.namespace == ns::SHELL && c.name == "Arguments") {
-        text.push(' ');
-        text.push_str(&argument.text);
-    }
-    Ok(text)
+/// How a body travels, by its `Content-Type`; None when it is neither.
+fn form(headers: &HeaderMap) -> Option<Form> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.trim_start().to_ascii_lowercase();
+    let forms = [("application/soap+xml", Form::Plain), (sealed::MEDIA_TYPE, Form::Sealed)];
+    forms.into_iter().find(|(name, _)| media_type.starts_with(name)).map(|(_, form)| form)
 }
 
 fn plain(status: StatusCode) -> Answer {
@@ -237,20 +207,44 @@ fn plain(status: StatusCode) -> Answer {
     answer
 }
 
-fn unauthorized() -> Answer {
+fn unauthorized(connection: &Connection) -> Answer {
     let mut answer = plain(StatusCode::UNAUTHORIZED);
-    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"WSMAN\""));
+    for scheme in connection.schemes() {
+        answer.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+    }
     answer
 }
 
-fn envelope(status: StatusCode, text: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+/// The handshake goes on.
+fn challenge(token: &[u8]) -> Answer {
+    let mut answer = plain(StatusCode::UNAUTHORIZED);
+    answer.headers_mut().insert(WWW_AUTHENTICATE, negotiate(token));
+    answer
+}
+
+fn negotiate(token: &[u8]) -> HeaderValue {
+    // Base64 is always a valid value.
+    HeaderValue::from_str(&format!("Negotiate {}", STANDARD.encode(token)))
+        .unwrap_or(HeaderValue::from_static("Negotiate"))
+}
+
+/// An answer in the form of its request.
+fn envelope(connection: &Connection, form: Form, status: StatusCode, text: String) -> Answer {
+    let (content_type, body) = match form {
+        Form::Plain => ("application/soap+xml;charset=UTF-8", Bytes::from(text)),
+        Form::Sealed => match connection.seal(&text) {
+            Some(body) => (sealed::CONTENT_TYPE, Bytes::from(body)),
+            // Nothing that was asked for sealed is answered in the clear.
+            None => return closing(plain(StatusCode::BAD_REQUEST)),
+        },
+    };
+    let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/soap+xml;charset=UTF-8"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
 }
 
-/// The rest of the request stays unread, so the connection cannot go on.
+/// The rest of the request stays unread, or the session is of no use: the connection cannot go on.
 fn closing(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer

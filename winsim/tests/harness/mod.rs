@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
+pub mod proxy;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ impl Sim {
             profile,
             hostname: "SIM01".to_owned(),
             listen: format!("{HOST}:0").parse().unwrap(),
+            http: Some(format!("{HOST}:0").parse().unwrap()),
             drift: format!("{HOST}:0").parse().unwrap(),
             account: Account { user: USER.to_owned(), password: PASSWORD.to_owned() },
             identity,
