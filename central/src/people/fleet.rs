@@ -64,7 +64,7 @@ fn by_severity(known: &Known, site: &str) -> Markup {
     }
 }
 
-fn site_row(known: &Known, site: &SiteRow, healed: &HashMap<String, i64>) -> (Kind, usize, Vec<Markup>) {
+fn site_row(known: &Known, site: &SiteRow, healed: &HashMap<String, i64>, stopped: bool) -> (Kind, usize, Vec<Markup>) {
     let wrong: Vec<&Trouble> = known.of_site(&site.site_id).collect();
     let kind = wrong.iter().map(|one| one.kind).max().unwrap_or(if site.last_contact.is_some() {
         Kind::Good
@@ -79,7 +79,7 @@ fn site_row(known: &Known, site: &SiteRow, healed: &HashMap<String, i64>) -> (Ki
     };
     let cells = vec![
         html! { a href={ "/sites/" (site.site_id) } { strong { (site.site_id) } } },
-        status(kind, &word),
+        html! { (status(kind, &word)) @if stopped { " " span.whole { (status(Kind::Bad, "kill switch")) } } },
         by_severity(known, &site.site_id),
         html! { (site.appliances) },
         html! { @match &site.last_contact { Some(at) => (ago_text(at, known.now)), None => span.faint { "never" } } },
@@ -117,7 +117,9 @@ pub(super) async fn page(session: Session, State(people): State<Arc<People>>) ->
     let since = now.saturating_sub(DAY).unwrap_or(now);
     let (standing, healed) = (people.store.standing(since).await?, people.store.healed_by_site(since).await?);
     let sites = people.store.sites(None).await?;
-    let mut rows: Vec<_> = sites.iter().map(|site| site_row(&known, site, &healed)).collect();
+    let switches = people.store.kill_switches(None).await?;
+    let is_stopped = |site: &SiteRow| switches.iter().any(|row| row.engaged && row.site_id == site.site_id);
+    let mut rows: Vec<_> = sites.iter().map(|site| site_row(&known, site, &healed, is_stopped(site))).collect();
     rows.sort_by_key(|(kind, wrong, _)| std::cmp::Reverse((*kind, *wrong)));
     let rows: Vec<Vec<Markup>> = rows.into_iter().map(|(_, _, cells)| cells).collect();
     let mut fixed = people.store.executions(None, 100).await?;

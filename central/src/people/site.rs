@@ -11,6 +11,7 @@ use crate::store::{ApplianceRow, TargetRow};
 use axum::extract::{Path, State};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use msp_contracts::api::{Transport, WindowsTarget};
 use msp_contracts::outcome::Detail;
 use std::sync::Arc;
 
@@ -35,12 +36,21 @@ fn appliance_row(row: &ApplianceRow, now: Timestamp) -> Vec<Markup> {
     ]
 }
 
+/// How a server is reached, and what makes it believed.
+fn reached(target: &WindowsTarget) -> &'static str {
+    match (target.transport, target.certificate_sha256.is_some()) {
+        (Transport::Https, true) => "HTTPS, one pinned certificate",
+        (Transport::Https, false) => "HTTPS, the site's authority",
+        (Transport::Http, _) => "HTTP, every body sealed by NTLM",
+    }
+}
+
 fn target_row(row: &TargetRow) -> Vec<Markup> {
     let target = &row.target;
     vec![
         html! { strong { (target.hostname) } },
         html! { @match &target.ip_address { Some(address) => (mono(&format!("{address}:{}", target.port))), None => (status(Kind::Bad, "no address")) } },
-        html! { (if target.certificate_sha256.is_some() { "one pinned certificate" } else { "the site's authority" }) },
+        html! { (reached(target)) },
         html! { (if target.credentials.is_some() { "sent sealed" } else { "on the appliance" }) },
         html! { @match &row.owner { Some(owner) => (owner), None => span.faint { "nobody yet" } } },
     ]
@@ -81,7 +91,7 @@ pub(super) async fn page(
             @if servers.is_empty() {
                 (nothing("No server yet.", &html! { "The appliance looks after those that it is told of: " code { "msp-central targets set --dir DIR --site " (row.site_id) " FILE" } }))
             } @else {
-                (table("Servers that the site's appliances look after", &[Column::Text("Server"), Column::Text("Address"), Column::Text("Trusted by"), Column::Text("Logon"), Column::Text("Looked after by")], &servers))
+                (table("Servers that the site's appliances look after", &[Column::Text("Server"), Column::Text("Address"), Column::Text("Reached by"), Column::Text("Logon"), Column::Text("Looked after by")], &servers))
             }
         }
         section { h2 { "Healed in 24 h" }

@@ -18,7 +18,7 @@ use serde_json::Value;
 pub(super) fn step(kind: Kind, title: &str, at: Option<Timestamp>, first: Timestamp, content: &Markup) -> Markup {
     html! { li class={ "step " (kind.as_str()) } {
         span.marker { @if kind != Kind::Idle { (icon(kind)) } }
-        div.heading { h3 { (title) } @if let Some(at) = at { (moment(at, first)) } }
+        div.heading { h2 { (title) } @if let Some(at) = at { (moment(at, first)) } }
         div.detail { (content) }
     } }
 }

@@ -57,8 +57,8 @@ pub(super) fn table(caption: &str, columns: &[Column], rows: &[Vec<Markup>]) -> 
                 } } }
                 tbody { @for row in rows { tr { @for (place, (cell, column)) in row.iter().zip(columns).enumerate() {
                     @let (head, class) = column.head();
-                    @if place == 0 { th scope="row" data-label=(head) class=[class] { (cell) } }
-                    @else { td data-label=(head) class=[class] { (cell) } }
+                    @if place == 0 { th scope="row" data-label=(head) class=[class] { div { (cell) } } }
+                    @else { td data-label=(head) class=[class] { div { (cell) } } }
                 } } } }
             }
         }
@@ -87,7 +87,7 @@ pub(super) fn moment(time: Timestamp, first: Timestamp) -> Markup {
     let after = time.duration_since(first);
     html! {
         time datetime=(time) title=(plain(time)) { (clock) }
-        @if after.is_positive() { span.after { "+" (took(after)) } }
+        @if after.is_positive() { " " span.after { "+" (took(after)) } }
     }
 }
 

@@ -177,7 +177,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        let reason = format!("good until {}", text(expires));
+        let reason = format!("good until {expires:.0}");
         audit::record(&mut tx, &Entry { actor, action: Action::LoginLink, subject: name, done: true, reason: &reason })
             .await?;
         tx.commit().await.map_err(during(doing))?;

@@ -297,7 +297,9 @@ impl Page {
             json!({ "width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.width < 600 });
         self.ask("Emulation.setDeviceMetricsOverride", size).await?;
         let scheme = if look.dark { "dark" } else { "light" };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        // A colour on its way to another would be measured in between.
+        let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }, still] });
         self.ask("Emulation.setEmulatedMedia", media).await?;
         Ok(())
     }
