@@ -6,14 +6,17 @@
 //! running server) is waited for at most [`BUSY_TIMEOUT`].
 
 mod appliances;
+mod audit;
 mod certificates;
 mod chain;
 mod chain_states;
+mod changes;
 mod check_ins;
 mod credentials;
 mod enrolment;
 mod escalations;
 mod evidence;
+mod evidence_subjects;
 mod executions;
 mod figures;
 mod health;
@@ -21,12 +24,16 @@ mod incidents;
 mod kill_switch;
 mod once;
 mod orders;
+mod people;
 mod rules;
+mod sessions;
 mod sites;
 mod stamps;
 mod standing;
 mod targets;
 
+pub(crate) use appliances::ApplianceRow;
+pub(crate) use audit::{Action, Actor, AuditRow, Entry};
 pub(crate) use certificates::{CertificateRow, Worth};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
@@ -35,14 +42,18 @@ pub(crate) use credentials::{CredentialRow, Recipient, Sealed};
 pub(crate) use enrolment::{Enrolled, Keys, NewToken, NotEnrolled};
 pub(crate) use escalations::EscalationRow;
 pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
+pub(crate) use evidence_subjects::{EvidenceFilter, StoredBundle};
 pub(crate) use executions::ExecutionRow;
 pub(crate) use figures::Figures;
 pub(crate) use incidents::{IncidentRow, Resolved};
 pub(crate) use kill_switch::{Change, KillSwitchRow};
 pub(crate) use once::Once;
 pub(crate) use orders::{CannotOrder, Noted, OrderFilter, OrderRow, OrderState, SignedOrder};
+pub(crate) use people::PersonRow;
+pub(crate) use rules::RuleRow;
+pub(crate) use sessions::{ABSOLUTE, CameBy, IDLE, SessionRow};
+pub(crate) use sites::SiteRow;
 pub(crate) use stamps::StampKind;
-pub(crate) use standing::Standing;
 pub(crate) use targets::TargetRow;
 
 use crate::clock;
