@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +40,15 @@ const MAX_HEAD: usize = 32 * 1024;
 pub(crate) enum Door {
     /// TLS; the acceptor demands a client certificate.
     Agents(TlsAcceptor),
+    /// TLS without a client certificate, for appliances that have none yet.
+    Enrolment(TlsAcceptor),
     /// Plain HTTP, for people on this machine.
     People,
 }
+
+/// Where a call comes from; put beside every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remote(pub(crate) IpAddr);
 
 /// What a listener spends on its clients.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +99,7 @@ pub(crate) async fn serve(listener: TcpListener, door: Door, router: Router, lim
             (Ok(place), Ok((stream, from))) => {
                 let (door, router, stop) = (door.clone(), router.clone(), stop.clone());
                 connections.spawn(async move {
-                    if let Err(error) = connection(stream, door, router, limits, stop).await {
+                    if let Err(error) = connection(stream, Remote(from.ip()), door, router, limits, stop).await {
                         tracing::debug!(%from, error = &error as &dyn std::error::Error, "connection ended");
                     }
                     drop(place);
@@ -113,15 +120,17 @@ pub(crate) async fn serve(listener: TcpListener, door: Door, router: Router, lim
 
 async fn connection(
     stream: TcpStream,
+    remote: Remote,
     door: Door,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
 ) -> Result<(), Ended> {
     stream.set_nodelay(true).map_err(|source| Ended::Socket { source })?;
-    let acceptor = match door {
-        Door::People => return http(stream, None, router, limits, stop).await,
-        Door::Agents(acceptor) => acceptor,
+    let (acceptor, with_certificate) = match door {
+        Door::People => return http(stream, remote, None, router, limits, stop).await,
+        Door::Agents(acceptor) => (acceptor, true),
+        Door::Enrolment(acceptor) => (acceptor, false),
     };
     let handshake = tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -130,12 +139,13 @@ async fn connection(
     let handshake = handshake.map_err(|_| Ended::NoHandshake { limit: limits.head })?;
     let stream = handshake.map_err(|source| Ended::Handshake { source })?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let peer = Peer(certificate.map_or(Err(CallerError::NoUri), caller));
-    http(stream, Some(peer), router, limits, stop).await
+    let peer = with_certificate.then(|| Peer(certificate.map_or(Err(CallerError::NoUri), caller)));
+    http(stream, remote, peer, router, limits, stop).await
 }
 
 async fn http<S>(
     stream: S,
+    remote: Remote,
     peer: Option<Peer>,
     router: Router,
     limits: Limits,
@@ -147,6 +157,7 @@ where
     let inner = TowerToHyperService::new(router);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
+        request.extensions_mut().insert(remote);
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }

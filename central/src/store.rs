@@ -6,9 +6,12 @@
 //! running server) is waited for at most [`BUSY_TIMEOUT`].
 
 mod appliances;
+mod certificates;
 mod chain;
 mod chain_states;
 mod check_ins;
+mod credentials;
+mod enrolment;
 mod escalations;
 mod evidence;
 mod executions;
@@ -25,9 +28,12 @@ mod stamps;
 mod standing;
 mod targets;
 
+pub(crate) use certificates::{CertificateRow, Worth};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
 pub(crate) use check_ins::KeyMismatch;
+pub(crate) use credentials::{CredentialRow, Recipient, Sealed};
+pub(crate) use enrolment::{Enrolled, Keys, NewToken, NotEnrolled};
 pub(crate) use escalations::EscalationRow;
 pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
 pub(crate) use executions::ExecutionRow;

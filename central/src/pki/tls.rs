@@ -1,12 +1,16 @@
-//! TLS of the agents' listener: 1.2 or later, a client certificate of our authority or no connection.
+//! TLS of the listeners, 1.2 or later: the agents' demands a client certificate of our authority, that of enrolment
+//! none, because who comes there has none yet.
 
 use crate::directory::Directory;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use x509_parser::extensions::GeneralName;
 
 /// TLS cannot be set up from the directory's files.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +48,24 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 /// The configuration of the agents' listener.
 pub(crate) fn server_config(directory: &Directory) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let ca = directory.ca();
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&ca)? {
         roots.add(certificate).map_err(|source| TlsError::Authority { path: ca.clone(), source: source.into() })?;
     }
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|source| TlsError::Authority { path: ca.clone(), source: source.into() })?;
+    configured(directory, clients)
+}
+
+/// The configuration of the enrolment's listener.
+pub(crate) fn enrolment_config(directory: &Directory) -> Result<ServerConfig, TlsError> {
+    configured(directory, WebPkiClientVerifier::no_client_auth())
+}
+
+fn configured(directory: &Directory, clients: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, TlsError> {
     let key_file = directory.server_key();
     let key = PrivateKeyDer::from_pem_file(&key_file).map_err(|source| TlsError::Pem {
         path: key_file,
@@ -60,7 +73,7 @@ pub(crate) fn server_config(directory: &Directory) -> Result<ServerConfig, TlsEr
         source,
     })?;
     let server = |source| TlsError::Server { source };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(server)?
         .with_client_cert_verifier(clients)
@@ -68,4 +81,21 @@ pub(crate) fn server_config(directory: &Directory) -> Result<ServerConfig, TlsEr
         .map_err(server)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// The first name in the server's certificate, as a URL writes it: what agents are told to connect to.
+pub(crate) fn server_name(directory: &Directory) -> Result<Option<String>, TlsError> {
+    let certificates = certificates(&directory.server())?;
+    let Some(first) = certificates.first() else { return Ok(None) };
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(first) else { return Ok(None) };
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    Ok(names.iter().find_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+            Ok(four) => Some(Ipv4Addr::from(four).to_string()),
+            Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(|sixteen| format!("[{}]", Ipv6Addr::from(sixteen))),
+        },
+        _ => None,
+    }))
 }

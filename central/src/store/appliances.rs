@@ -1,7 +1,9 @@
 //! Appliances: registered when their certificate is issued, seen at each check-in ([`super::check_ins`]).
 
+use super::certificates::{self, Origin};
 use super::{Store, StoreError, during, from_json, sites, text};
 use crate::fleet::Appliance;
+use crate::pki::ClientCertificate;
 use jiff::Timestamp;
 use msp_contracts::api::CheckinRequest;
 use serde::Serialize;
@@ -19,9 +21,14 @@ pub(crate) struct ApplianceRow {
 }
 
 impl Store {
-    /// Registers an appliance and its site; an appliance that is known stays as it is. Whether the site was
-    /// new.
-    pub(crate) async fn register_appliance(&self, who: &Appliance, now: Timestamp) -> Result<bool, StoreError> {
+    /// Registers an appliance, its site and its certificate; an appliance that is known stays as it is. Whether the
+    /// site was new.
+    pub(crate) async fn register_appliance(
+        &self,
+        who: &Appliance,
+        certificate: &ClientCertificate,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let doing = "registering an appliance";
         let mut tx = self.write(doing).await?;
         let new_site = sites::register(&mut tx, &who.site, now).await?;
@@ -35,6 +42,7 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(during(doing))?;
+        certificates::record(&mut tx, who, certificate, Origin::Issued, None, now).await?;
         tx.commit().await.map_err(during(doing))?;
         Ok(new_site)
     }
@@ -61,8 +69,8 @@ impl Store {
             .map_err(during("looking up an appliance's key"))
     }
 
-    /// Releases the pinned key; the next check-in pins a new one. `None` when the appliance is unknown,
-    /// else the key that was released.
+    /// Releases the pinned keys; the next check-in pins new ones. `None` when the appliance is unknown,
+    /// else the key for evidence that was released.
     pub(crate) async fn forget_key(&self, who: &Appliance) -> Result<Option<Option<String>>, StoreError> {
         let doing = "releasing an appliance's key";
         let mut tx = self.write(doing).await?;
@@ -74,7 +82,8 @@ impl Store {
                 .await
                 .map_err(during(doing))?;
         sqlx::query(
-            "UPDATE appliances SET agent_public_key = NULL, key_pinned_at = NULL WHERE site_id = $1 AND appliance = $2",
+            "UPDATE appliances SET agent_public_key = NULL, key_pinned_at = NULL, agent_encryption_key = NULL
+             WHERE site_id = $1 AND appliance = $2",
         )
         .bind(&who.site)
         .bind(&who.appliance)
