@@ -4,8 +4,9 @@
 //! last commit was under way goes into the next one. If a transaction of many fails, each of them is tried alone:
 //! one that cannot be stored takes no other with it.
 //!
-//! The key that signs an appliance's evidence is pinned at the first check-in. A later check-in with another key
-//! changes nothing at all: it is refused until an operator releases the pinned one.
+//! The keys that enrolment has not pinned (the one that signs an appliance's evidence, the one that credentials are
+//! encrypted to) are pinned at the first check-in that brings them. A later check-in with another key changes nothing
+//! at all: it is refused until an operator releases the pinned ones.
 
 use super::kill_switch::{self, Wanted};
 use super::{Store, StoreError, credentials, during, orders, targets, text, to_json};
@@ -54,7 +55,7 @@ struct Record {
     content: String,
     reports_stopped: bool,
     key: String,
-    encryption_key: Option<String>,
+    recipient: Option<String>,
     now: Timestamp,
 }
 
@@ -89,7 +90,8 @@ impl Queue {
 }
 
 impl Store {
-    /// Records a check-in, pins `key` when none is pinned, and hands out the next freshness sequence.
+    /// Records a check-in, pins its keys when none are pinned (`key` is the one that signs evidence), and hands out
+    /// the next freshness sequence.
     pub(crate) async fn check_in(
         &self,
         who: &Appliance,
@@ -102,7 +104,7 @@ impl Store {
             content: to_json("a check-in", request)?,
             reports_stopped: request.agent.as_ref().is_some_and(|report| report.kill_switch),
             key: key.to_owned(),
-            encryption_key: request.agent_encryption_key.clone(),
+            recipient: request.agent_encryption_key.clone(),
             now,
         };
         let (answer, answered) = oneshot::channel();
@@ -156,16 +158,16 @@ async fn attend(store: Store) {
 #[derive(FromRow)]
 struct Stored {
     freshness: i64,
+    has_credentials: bool,
     has_orders: bool,
     has_switch: bool,
-    has_credentials: bool,
 }
 
 async fn store(
     tx: &mut Transaction<'_, Sqlite>,
     record: &Record,
 ) -> Result<Result<CheckedIn, KeyMismatch>, StoreError> {
-    let Record { who, content, reports_stopped, key, encryption_key, now } = record;
+    let Record { who, content, reports_stopped, key, recipient, now } = record;
     // One statement stores, pins and counts, and says whether there is anything to read that most have none of.
     let stored: Option<Stored> = sqlx::query_as(
         "UPDATE appliances SET agent_public_key = $3, key_pinned_at = COALESCE(key_pinned_at, $4),
@@ -173,18 +175,18 @@ async fn store(
                                first_contact = COALESCE(first_contact, $4), last_contact = $4, checkin = $5,
                                freshness = freshness + 1
          WHERE site_id = $1 AND appliance = $2 AND COALESCE(agent_public_key, $3) = $3
-               AND COALESCE(agent_encryption_key, $6, '') = COALESCE($6, agent_encryption_key, '')
+               AND ($6 IS NULL OR COALESCE(agent_encryption_key, $6) = $6)
          RETURNING freshness,
+             EXISTS (SELECT 1 FROM target_credentials c WHERE c.site_id = $1 AND c.appliance = $2) AS has_credentials,
              EXISTS (SELECT 1 FROM orders o WHERE o.site_id = $1 AND o.appliance = $2 AND o.state = 'pending') AS has_orders,
-             EXISTS (SELECT 1 FROM kill_switch k WHERE k.site_id = $1) AS has_switch,
-             EXISTS (SELECT 1 FROM target_credentials c WHERE c.site_id = $1 AND c.appliance = $2) AS has_credentials",
+             EXISTS (SELECT 1 FROM kill_switch k WHERE k.site_id = $1) AS has_switch",
     )
     .bind(&who.site)
     .bind(&who.appliance)
     .bind(key)
     .bind(text(*now))
     .bind(content)
-    .bind(encryption_key)
+    .bind(recipient)
     .fetch_optional(&mut **tx)
     .await
     .map_err(during(DOING))?;
@@ -192,6 +194,8 @@ async fn store(
     let mut targets = targets::of_appliance(tx, who).await?;
     if stored.has_credentials {
         credentials::lay_in(tx, who, &mut targets).await?;
+    } else {
+        targets.iter_mut().for_each(|target| target.credentials = None);
     }
     let orders = if stored.has_orders { orders::pending(tx, who, *now).await? } else { Vec::new() };
     let wanted = if stored.has_switch { kill_switch::wanted(tx, who).await? } else { Wanted::default() };
@@ -204,7 +208,7 @@ async fn store(
 
 /// The key that stands in the way.
 async fn mismatch(tx: &mut Transaction<'_, Sqlite>, record: &Record) -> Result<KeyMismatch, StoreError> {
-    let (signs, opens): (Option<String>, Option<String>) = sqlx::query_as(
+    let (signing, encryption): (Option<String>, Option<String>) = sqlx::query_as(
         "SELECT agent_public_key, agent_encryption_key FROM appliances WHERE site_id = $1 AND appliance = $2",
     )
     .bind(&record.who.site)
@@ -212,8 +216,8 @@ async fn mismatch(tx: &mut Transaction<'_, Sqlite>, record: &Record) -> Result<K
     .fetch_one(&mut **tx)
     .await
     .map_err(during(DOING))?;
-    Ok(match signs.filter(|pinned| *pinned != record.key) {
+    Ok(match signing.filter(|pinned| *pinned != record.key) {
         Some(pinned) => KeyMismatch { field: "agent_public_key", pinned },
-        None => KeyMismatch { field: "agent_encryption_key", pinned: opens.unwrap_or_default() },
+        None => KeyMismatch { field: "agent_encryption_key", pinned: encryption.unwrap_or_default() },
     })
 }
