@@ -6,5 +6,6 @@ pub mod command;
 pub mod files;
 pub mod inventory;
 pub mod packet_filter;
+pub mod private_file;
 pub mod systemd;
 pub mod winrm;

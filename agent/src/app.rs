@@ -6,6 +6,7 @@
 mod connection;
 mod contact;
 mod fleet;
+mod identity;
 mod orders;
 mod pace;
 pub mod policy;
@@ -152,7 +153,8 @@ impl Agent {
         loops.spawn(Arc::clone(&self).deliver(drain, stop.clone()));
         loops.spawn(Arc::clone(&self).check_in(central.clone(), stop.clone()));
         loops.spawn(Arc::clone(&self).sync_rules(central.clone(), stop.clone()));
-        loops.spawn(Arc::clone(&self).follow_orders(central, stop.clone()));
+        loops.spawn(Arc::clone(&self).follow_orders(central.clone(), stop.clone()));
+        loops.spawn(identity::keep_alive(Arc::clone(&self), central, stop.clone()));
         loops.spawn(Arc::clone(&self).watch_appliance(machine, stop.clone()));
         loops.spawn(fleet::watch_servers(Arc::clone(&self), stop.clone()));
         loops.spawn(Arc::clone(&self).roll_up(stop.clone()));

@@ -4,6 +4,7 @@
 
 mod check;
 mod check_config;
+mod enroll;
 mod evidence;
 mod incidents;
 mod keygen;
@@ -38,6 +39,7 @@ const CONFIG: &str = "/etc/msp/config.yaml";
     version,
     about = "Looks after a small practice's machines: finds drift, heals what it may, proves every step",
     after_help = "Examples:\n  msp-agent check                         look at this machine, change nothing\n  \
+                  msp-agent enroll --server https://central.example.org:8445 --token-file token\n  \
                   msp-agent check-config /etc/msp/config.yaml\n  msp-agent run --config /etc/msp/config.yaml\n  \
                   msp-agent status                        how the running agent stands\n  \
                   msp-agent evidence verify               is the proof whole?\n\nEach command has its own --help with examples."
@@ -49,6 +51,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Enroll(enroll::Args),
     Run(run::Args),
     Status(status::Args),
     Check(check::Args),
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
     let mut out = Vec::new();
     let done = match &cli.command {
         Command::Run(_) => Ok(ExitCode::SUCCESS),
+        Command::Enroll(args) => enroll::run(args, &mut out),
         Command::Check(args) => check::run(args, &mut out),
         Command::CheckConfig(args) => check_config::run(args, &mut out),
         Command::Rules(args) => rules::run(args, &mut out),

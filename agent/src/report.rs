@@ -3,4 +3,6 @@
 pub mod checkin;
 pub mod client;
 pub mod drain;
+pub mod enroll;
+pub mod identity;
 pub mod sync;

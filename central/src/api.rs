@@ -7,6 +7,7 @@
 mod body;
 mod caller;
 mod checkin;
+mod enroll;
 mod escalations;
 mod evidence;
 mod executions;
@@ -20,8 +21,10 @@ mod refusal;
 mod rules;
 
 pub(crate) use caller::Peer;
+pub(crate) use enroll::router as enrolment_router;
 
 use crate::clock;
+use crate::enroll::Desk;
 use crate::metrics::Metrics;
 use crate::signing::Signer;
 use crate::store::Store;
@@ -41,6 +44,7 @@ use std::time::Duration;
 pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) signer: Signer,
+    pub(crate) desk: Desk,
     /// How long a call may take, its body's arrival included.
     pub(crate) request_timeout: Duration,
     pub(crate) metrics: Arc<Metrics>,
@@ -51,6 +55,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route(api::HEALTH, get(health::call))
         .route(api::CHECKIN, post(checkin::call))
+        .route(api::ENROLL, post(enroll::renewal))
         .route(api::RULES, get(rules::call))
         .route(api::EVIDENCE, post(evidence::call))
         .route(api::EVIDENCE_ALIAS, post(evidence::call_alias))

@@ -5,14 +5,16 @@
 
 use crate::api::{self, Context};
 use crate::clock;
-use crate::directory::Directory;
+use crate::directory::{self, Directory};
+use crate::enroll::Desk;
 use crate::listen::{self, Door, Limits};
 use crate::metrics::{self, Metrics};
 use crate::people::{self, People};
-use crate::pki;
+use crate::pki::{self, Authority};
 use crate::signing::Signer;
 use crate::store::Store;
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use serde::Serialize;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -26,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long closing the database may take.
 const CLOSE: Duration = Duration::from_millis(300);
+
+/// What the enrolment's listener spends on strangers at most.
+const ENROLMENT: Limits = Limits { connections: 64, head: Duration::from_secs(10) };
 
 /// A listener that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,12 @@ pub(crate) struct Options {
     pub(crate) people_door: PeopleDoor,
     /// Where people find the pages; made of the door's certificate or address when absent.
     pub(crate) people_url: Option<String>,
+    /// Where appliances enrol by a token; nowhere when absent.
+    pub(crate) enroll: Option<SocketAddr>,
+    /// Where agents are told to connect; derived from the server's certificate when absent.
+    pub(crate) agents_url: Option<String>,
+    /// How long a new certificate of an appliance lives.
+    pub(crate) certificate_life: SignedDuration,
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) exit_with_stdin: bool,
     pub(crate) limits: Limits,
@@ -88,6 +99,8 @@ struct Ready {
     people: SocketAddr,
     people_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    enroll: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<SocketAddr>,
 }
 
@@ -96,6 +109,13 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+async fn bind_some(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, ListenError> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Serves until SIGTERM, SIGINT or, when asked for, the end of standard input.
@@ -115,17 +135,22 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
         PeopleDoor::Http => None,
     };
     let people_tls = match &files {
-        Some((certificate, key)) => Some(TlsAcceptor::from(Arc::new(pki::people_config(certificate, key)?))),
+        Some((certificate, key)) => {
+            Some(TlsAcceptor::from(Arc::new(pki::without_client_certificate(certificate, key)?)))
+        }
         None => None,
     };
+    let newcomers = pki::without_client_certificate(&directory.server(), &directory.server_key())?;
+    let newcomers = TlsAcceptor::from(Arc::new(newcomers));
     let signer = Signer::load(directory)?;
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
     let (people_listener, people) = bind(options.people).await?;
-    let metrics_bound = match options.metrics {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
+    let enrolment = bind_some(options.enroll).await?;
+    let metrics_bound = bind_some(options.metrics).await?;
+    let enroll = enrolment.as_ref().map(|(_, bound)| *bound);
+    let metrics_at = metrics_bound.as_ref().map(|(_, bound)| *bound);
+    let desk = desk(directory, options, agents, &signer)?;
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
 
@@ -138,6 +163,7 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     let pages = Arc::new(People::new(
         store.clone(),
         Signer::load(directory)?,
+        pki::certificate_der(&directory::read_text(&directory.ca())?)?.to_vec(),
         store.watch_changes(stop.clone()).await?,
         stop.clone(),
         people_tls.is_some(),
@@ -146,26 +172,36 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     let context = Arc::new(Context {
         store: store.clone(),
         signer,
+        desk,
         request_timeout: options.request_timeout,
         metrics: Arc::clone(&metrics),
     });
+    let enrolment_served = enrolment.map(|(listener, _)| (listener, api::enrolment_router(Arc::clone(&context))));
+    let enrolment_served = async {
+        if let Some((listener, router)) = enrolment_served {
+            let limits = Limits {
+                connections: options.limits.connections.min(ENROLMENT.connections),
+                head: options.limits.head.min(ENROLMENT.head),
+            };
+            listen::serve(listener, Door::Enrolment(newcomers), router, limits, stop.clone()).await;
+        }
+    };
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
         listen::serve(people_listener, Door::People(people_tls), people::router(pages), options.limits, stop.clone());
-    let metrics_address = metrics_bound.as_ref().map(|(_, address)| *address);
-    let ready = Ready { ready: true, agents, people, people_url, metrics: metrics_address };
     let metrics_served = async {
         if let Some((listener, _)) = metrics_bound {
             let router = metrics::router(store.clone(), metrics);
-            listen::serve(listener, Door::People(None), router, options.limits, stop).await;
+            listen::serve(listener, Door::People(None), router, options.limits, stop.clone()).await;
         }
     };
+    let ready = Ready { ready: true, agents, people, people_url, enroll, metrics: metrics_at };
     let ready = serde_json::to_string(&ready)?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
 
-    tokio::join!(agents_served, people_served, metrics_served);
+    tokio::join!(agents_served, people_served, metrics_served, enrolment_served);
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
         tracing::warn!("the database was still busy at the end; what was answered is stored");
     }
@@ -181,6 +217,23 @@ fn people_url(options: &Options, certificate: Option<&Path>, bound: SocketAddr) 
     let Some(certificate) = certificate else { return Ok(format!("http://{bound}")) };
     let name = pki::certified_name(certificate)?;
     Ok(format!("https://{}:{}", name.unwrap_or_else(|| bound.ip().to_string()), bound.port()))
+}
+
+/// Who certifies, with what the directory holds.
+fn desk(directory: &Directory, options: &Options, agents: SocketAddr, signer: &Signer) -> anyhow::Result<Desk> {
+    // Kept elsewhere, it cannot be used; an enrolment's door that can only refuse is a mistake.
+    let authority = (options.enroll.is_some() || directory.ca_key().exists())
+        .then(|| Authority::load(directory))
+        .transpose()
+        .context("appliances cannot be certified")?;
+    let agents_url = match &options.agents_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => {
+            let name = pki::certified_name(&directory.server())?.unwrap_or_else(|| agents.ip().to_string());
+            format!("https://{name}:{}", agents.port())
+        }
+    };
+    Ok(Desk { authority, life: options.certificate_life, agents_url, server_keys: vec![signer.public_hex()] })
 }
 
 /// A token that is cancelled when the server is to stop.

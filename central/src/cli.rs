@@ -6,6 +6,9 @@
 
 mod appliance;
 mod asker;
+mod credentials;
+mod duration;
+mod enroll_token;
 mod init;
 mod issue;
 mod kill_switch;
@@ -21,6 +24,7 @@ mod targets;
 
 use crate::app::ListenError;
 use crate::directory::{Directory, DirectoryError};
+use crate::pki::AuthorityError;
 use crate::store::{Store, StoreError};
 use clap::{Args, Parser, Subcommand};
 use std::io::{ErrorKind, Write};
@@ -57,6 +61,8 @@ enum Command {
     Init(init::Arguments),
     /// Issue the client certificate of one appliance and register it
     Issue(issue::Arguments),
+    /// Make a one-time token by which a new appliance joins a site
+    EnrollToken(enroll_token::Arguments),
     /// Serve the agents (mutual TLS) and the people's pages (TLS)
     Serve(serve::Arguments),
     /// The Windows servers of a site
@@ -68,7 +74,7 @@ enum Command {
     /// A site's settings
     #[command(subcommand)]
     Site(site::Command),
-    /// An appliance's settings
+    /// The appliances' certificates: list, revoke
     #[command(subcommand)]
     Appliance(appliance::Command),
     /// Orders to one appliance, signed
@@ -154,7 +160,7 @@ pub(crate) fn run(out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match begin(cli, &mut ReadOrNot { out }) {
+    match begin(cli, &mut ReadOrNot { out }, err) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(err, "msp-central: {error:#}");
@@ -188,12 +194,13 @@ impl Write for ReadOrNot<'_> {
 fn code(error: &anyhow::Error) -> u8 {
     let store = error.downcast_ref::<StoreError>();
     let could_not_begin = error.is::<DirectoryError>()
+        || matches!(error.downcast_ref(), Some(AuthorityError::Directory(_)))
         || error.is::<ListenError>()
         || matches!(store, Some(StoreError::Open { .. } | StoreError::Migrate { .. }));
     if could_not_begin { 2 } else { 1 }
 }
 
-fn begin(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
+fn begin(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&cli.log_level)?)
         .with_writer(std::io::stderr)
@@ -202,16 +209,17 @@ fn begin(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(execute(cli.command, out)).and_then(|()| Ok(out.flush()?));
+    let result = runtime.block_on(execute(cli.command, out, err)).and_then(|()| Ok(out.flush()?));
     // A blocked statement must not hold the end.
     runtime.shutdown_timeout(Duration::from_millis(50));
     result
 }
 
-async fn execute(command: Command, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
     match command {
         Command::Init(arguments) => init::run(&arguments, out).await,
         Command::Issue(arguments) => issue::run(&arguments, out).await,
+        Command::EnrollToken(arguments) => enroll_token::run(&arguments, out, err).await,
         Command::Serve(arguments) => serve::run(&arguments, out).await,
         Command::Targets(command) => targets::run(&command, out).await,
         Command::Rules(command) => rules::run(&command, out).await,

@@ -40,6 +40,8 @@ const MAX_HEAD: usize = 32 * 1024;
 pub(crate) enum Door {
     /// TLS; the acceptor demands a client certificate.
     Agents(TlsAcceptor),
+    /// TLS without a client certificate, for appliances that have none yet.
+    Enrolment(TlsAcceptor),
     /// TLS, for people; without an acceptor plain HTTP, for people on this machine.
     People(Option<TlsAcceptor>),
 }
@@ -129,6 +131,7 @@ async fn connection(
         Door::People(None) => return http(stream, remote, None, router, limits, stop).await,
         Door::People(Some(acceptor)) => (acceptor, false),
         Door::Agents(acceptor) => (acceptor, true),
+        Door::Enrolment(acceptor) => (acceptor, false),
     };
     let handshake = tokio::select! {
         () = stop.cancelled() => return Ok(()),

@@ -4,24 +4,27 @@
 //! certificate for each appliance, which names site and appliance as a URI. Server certificates cannot
 //! act as clients nor the other way round (extended key usage).
 
+mod authority;
 mod caller;
+mod client;
 mod tls;
 
-pub(crate) use caller::{CallerError, caller};
-pub(crate) use tls::{certified_name, people_config, server_config};
+pub(crate) use authority::{Authority, AuthorityError, certificate_der};
+pub(crate) use caller::{CallerError, ClientIdentity, caller};
+pub(crate) use client::{ClientCertificate, Request, RequestError};
+pub(crate) use tls::{certified_name, server_config, without_client_certificate};
 
-use crate::fleet::Appliance;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, SanType,
 };
 use time::OffsetDateTime;
 
 /// How long the root is valid.
 const CA_DAYS: i64 = 3650;
-/// How long a server's or an appliance's certificate is valid: what TLS clients accept at most.
-const LEAF_DAYS: i64 = 825;
+/// How long a server's certificate, and one from `issue`, is valid: what TLS clients accept at most.
+pub(crate) const LEAF_DAYS: i64 = 825;
 /// How far back validity begins, for clocks that are late.
 const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -43,6 +46,15 @@ pub(crate) enum PkiError {
         #[source]
         source: rcgen::Error,
     },
+    /// The authority's certificate is no PEM.
+    #[error("ca.pem holds no certificate in PEM (restore it from a copy, or init a new directory)")]
+    AuthorityPem {
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// No random serial.
+    #[error("the system gives no randomness: no certificate can be made")]
+    Random,
     /// The encoder refused.
     #[error("cannot make {what}")]
     Make {
@@ -54,6 +66,7 @@ pub(crate) enum PkiError {
 }
 
 /// A certificate with its private key, both PEM.
+#[derive(Clone)]
 pub(crate) struct Issued {
     /// The certificate.
     pub(crate) certificate: String,
@@ -93,16 +106,9 @@ pub(crate) fn new_authority(now: Timestamp) -> Result<Issued, PkiError> {
     Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-fn leaf(mut params: CertificateParams, authority: &Issued, what: &'static str) -> Result<Issued, PkiError> {
-    let broken = |source| PkiError::Authority { source };
-    let ca_key = KeyPair::from_pem(&authority.key).map_err(broken)?;
-    let issuer = Issuer::from_ca_cert_pem(&authority.certificate, ca_key).map_err(broken)?;
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.use_authority_key_identifier_extension = true;
-    let key = new_key(what)?;
-    let certificate = params.signed_by(&key, &issuer).map_err(make(what))?;
-    Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
+/// Random bytes of the operating system.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), PkiError> {
+    rustls::crypto::ring::default_provider().secure_random.fill(bytes).map_err(|_| PkiError::Random)
 }
 
 fn subject_alt_name(name: &str) -> Result<SanType, PkiError> {
@@ -122,15 +128,13 @@ pub(crate) fn new_server(authority: &Issued, names: &[String], now: Timestamp) -
     for name in names {
         params.subject_alt_names.push(subject_alt_name(name)?);
     }
+    let what = "the server's certificate";
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    leaf(params, authority, "the server's certificate")
-}
-
-/// Makes the client certificate of one appliance.
-pub(crate) fn new_client(authority: &Issued, who: &Appliance, now: Timestamp) -> Result<Issued, PkiError> {
-    let what = "the appliance's certificate";
-    let mut params = params(&who.appliance, LEAF_DAYS, now);
-    params.subject_alt_names = vec![SanType::URI(who.urn().as_str().try_into().map_err(make(what))?)];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    leaf(params, authority, what)
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    let authority = Authority::new(authority.clone())?;
+    let key = new_key(what)?;
+    let certificate = params.signed_by(&key, authority.issuer()).map_err(make(what))?;
+    Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
 }

@@ -68,6 +68,11 @@ impl Signer {
         Ok(Self { key: key.map_err(|source| SigningError::Key { path, source })? })
     }
 
+    /// The public key, as agents are told it: 64 hexadecimal characters.
+    pub(crate) fn public_hex(&self) -> String {
+        keys::public_to_hex(&self.key.verifying_key())
+    }
+
     /// Signs a freshness stamp with the site's inventory.
     pub(crate) fn freshness(
         &self,

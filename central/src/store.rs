@@ -7,9 +7,12 @@
 
 mod appliances;
 mod audit;
+mod certificates;
 mod chain;
 mod chain_states;
 mod changes;
+mod credentials;
+mod enrolment;
 mod escalations;
 mod evidence;
 mod evidence_subjects;
@@ -30,8 +33,11 @@ mod targets;
 
 pub(crate) use appliances::{ApplianceRow, KeyMismatch};
 pub(crate) use audit::{Action, Actor, AuditRow, Entry};
+pub(crate) use certificates::{CertificateRow, Worth};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
+pub(crate) use credentials::{CredentialRow, Recipient, Sealed};
+pub(crate) use enrolment::{Enrolled, Keys, NewToken, NotEnrolled};
 pub(crate) use escalations::EscalationRow;
 pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
 pub(crate) use evidence_subjects::{EvidenceFilter, StoredBundle};

@@ -129,8 +129,9 @@ impl Clinic {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line: {line:?}"));
         assert_eq!(ready["ready"], json!(true));
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        let metrics = ready["metrics"].as_str().map(|text| text.parse().unwrap());
-        Server { agents: address("agents"), people: address("people"), metrics, stdin: child.stdin.take(), child }
+        let some = |name: &str| ready[name].as_str().map(|text| text.parse().unwrap());
+        let (agents, people, stdin) = (address("agents"), address("people"), child.stdin.take());
+        Server { agents, people, enroll: some("enroll"), metrics: some("metrics"), stdin, child }
     }
 
     /// Issues a certificate to an appliance of [`SITE`].
@@ -179,6 +180,7 @@ pub struct Server {
     stdin: Option<ChildStdin>,
     pub agents: SocketAddr,
     pub people: SocketAddr,
+    pub enroll: Option<SocketAddr>,
     pub metrics: Option<SocketAddr>,
 }
 

@@ -17,11 +17,13 @@ pub mod fingerprint;
 pub mod hipaa;
 pub mod ids;
 pub mod keys;
+pub mod logon;
 pub mod order;
 pub mod outcome;
 pub mod rehearsal;
 pub mod schema;
 pub mod signed;
+pub mod token;
 
 /// Version of every artifact's shape; carried in each as `schema_version`.
 pub const SCHEMA_VERSION: u32 = 1;

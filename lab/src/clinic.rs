@@ -15,8 +15,6 @@ use tempfile::TempDir;
 /// The clinic's site.
 pub const SITE: &str = "clinic-a";
 const APPLIANCE: &str = "appliance-1";
-/// Who looks at Central Command's pages.
-const PERSON: &str = "lab";
 /// Both servers' WinRM account; they listen on loopback only and live as long as the lab.
 const ACCOUNT: &str = "msp-svc";
 
@@ -52,17 +50,10 @@ pub struct Clinic {
 pub struct CentralAddress {
     /// For agents, with mutual TLS: address and port.
     pub agents: String,
-    /// For people: address and port.
+    /// For people: address and port, over plain HTTP.
     pub people: String,
-    /// Where people's browsers go.
-    pub people_url: String,
-}
-
-/// A link that lets the lab's person in once.
-#[derive(Debug, Clone, Deserialize)]
-pub struct LoginLink {
-    /// The address.
-    pub url: String,
+    /// For appliances that enrol: address and port.
+    pub enroll: String,
 }
 
 impl Clinic {
@@ -152,16 +143,7 @@ impl Clinic {
 
     /// Where people find Central Command's pages.
     pub fn people(&self) -> Option<String> {
-        self.address.as_ref().map(|address| address.people_url.clone())
-    }
-
-    /// A link that lets the lab's person into Central Command's pages, once.
-    ///
-    /// # Errors
-    /// When Central Command never ran here.
-    pub async fn login_link(&self) -> anyhow::Result<LoginLink> {
-        let printed = succeed("msp-central", &["login-link", "--dir", &self.central_dir(), "--json", PERSON]).await?;
-        serde_json::from_slice(&printed).context("reading the login link")
+        self.address.as_ref().map(|address| format!("http://{}", address.people))
     }
 
     /// Starts everything.
@@ -170,28 +152,68 @@ impl Clinic {
     /// When a program is not built, does not start, or refuses what it is given.
     pub async fn open(&mut self, progress: Progress) -> anyhow::Result<()> {
         progress.say("Central Command: authority, certificates, database");
-        self.found().await?;
+        // TLS follows the machine's clock: a certificate of a rehearsed time would not be valid yet, or any more.
+        let enrols = self.time.is_none();
+        if enrols {
+            self.found_fleet().await?;
+            self.start_central().await?;
+            progress.say("the appliance enrols by a one-time token");
+            self.enroll().await?;
+        } else {
+            self.found().await?;
+            self.start_central().await?;
+        }
         progress
             .say("two simulated Windows servers: FS01 (member, WinRM over HTTPS), DC01 (domain controller, over HTTP)");
         self.start_servers().await?;
-        self.start_central().await?;
+        if enrols {
+            self.send_credentials().await?;
+        }
         let address = self.address.clone().context("Central Command is not running")?;
         self.write_config(&address.agents)?;
         progress.say("the agent");
         self.start_agent()
     }
 
-    /// Makes folders, authority, certificates and keys; nothing runs yet.
+    async fn found_fleet(&self) -> anyhow::Result<()> {
+        for folder in ["logs", "agent/windows", "agent/rules"] {
+            std::fs::create_dir_all(self.path().join(folder)).with_context(|| format!("{folder}: cannot be made"))?;
+        }
+        succeed("msp-central", &["init", "--dir", &self.central_dir(), "--name", "127.0.0.1"]).await?;
+        Ok(())
+    }
+
+    /// The appliance joins as a real one does: a token, and the agent's own command.
+    async fn enroll(&self) -> anyhow::Result<()> {
+        let address = self.address.as_ref().context("Central Command is not running")?;
+        let (central, token) = (self.central_dir(), self.file("token"));
+        let made = succeed("msp-central", &["enroll-token", "--dir", &central, SITE, "--appliance", APPLIANCE]).await?;
+        write_private(Path::new(&token), &made).context("writing the token")?;
+        let (server, out) = (format!("https://{}", address.enroll), self.file("agent"));
+        succeed("msp-agent", &["enroll", "--server", &server, "--token-file", &token, "--out-dir", &out]).await?;
+        std::fs::remove_file(token).context("removing the token")
+    }
+
+    /// The domain controller's credentials travel encrypted; the member server's lie in a file on the appliance.
+    async fn send_credentials(&self) -> anyhow::Result<()> {
+        let server = self.controller.as_ref().context("the domain controller is not running")?;
+        let (dir, host) = (self.central_dir(), server.hostname.clone());
+        let password = self.file("password");
+        write_private(Path::new(&password), server.password.as_bytes()).context("writing the password")?;
+        let command = ["targets", "credentials", "set", "--dir", &dir, SITE, &host];
+        let logon = ["--username", ACCOUNT, "--password-file", &password];
+        succeed("msp-central", &[&command[..], &logon[..]].concat()).await?;
+        std::fs::remove_file(password).context("removing the password")?;
+        std::fs::remove_file(self.path().join(format!("agent/windows/{host}.yaml"))).context("removing credentials")
+    }
+
+    /// Makes folders, authority, keys, and a certificate made at the server; nothing runs yet.
     ///
     /// # Errors
     /// When a program is not built or refuses.
     pub async fn found(&self) -> anyhow::Result<()> {
-        for folder in ["logs", "agent/windows", "agent/rules"] {
-            std::fs::create_dir_all(self.path().join(folder)).with_context(|| format!("{folder}: cannot be made"))?;
-        }
+        self.found_fleet().await?;
         let (central, agent) = (self.central_dir(), self.file("agent"));
-        succeed("msp-central", &["init", "--dir", &central, "--name", "127.0.0.1"]).await?;
-        succeed("msp-central", &["person", "add", "--dir", &central, PERSON]).await?;
         let issue = ["issue", "--dir", &central, "--site", SITE, "--appliance", APPLIANCE, "--out", &agent];
         succeed("msp-central", &issue).await?;
         succeed("msp-agent", &["keygen", "--out", &self.file("agent/signing.pem")]).await?;
@@ -231,8 +253,7 @@ impl Clinic {
     pub fn write_credentials(&self, hostname: &str, user: &str, password: &str) -> anyhow::Result<()> {
         let file = self.path().join(format!("agent/windows/{hostname}.yaml"));
         let logon = json!({ "username": user, "password": password });
-        std::fs::write(&file, logon.to_string()).context("writing credentials")?;
-        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).context("protecting credentials")
+        write_private(&file, logon.to_string().as_bytes()).context("writing credentials")
     }
 
     /// Starts the agent.
@@ -298,11 +319,15 @@ impl Clinic {
     /// When the folder cannot be written.
     pub fn write_config(&self, central: &str) -> anyhow::Result<()> {
         let public_key =
-            std::fs::read_to_string(self.path().join("agent/central.pub")).context("Central Command's key")?;
+            std::fs::read_to_string(self.path().join("central/signing.pub")).context("Central Command's key")?;
+        // Enrolled, certificate and key are one file; made at the server, they are two.
+        let enrolled = self.path().join("agent/identity.pem").exists();
+        let (certificate, key) =
+            if enrolled { ("identity.pem", "identity.pem") } else { ("client.pem", "client-key.pem") };
         let config = format!(
             "# The lab's agent: everything that is not here has its default.\n\
              site_id: {SITE}\nhost_id: {APPLIANCE}\nmcp_url: https://{central}\nmcp_public_key: \"{}\"\n\
-             client_cert_file: client.pem\nclient_key_file: client-key.pem\nca_cert_file: ca.pem\n\
+             client_cert_file: {certificate}\nclient_key_file: {key}\nca_cert_file: ca.pem\n\
              signing_key_file: signing.pem\nstate_dir: state\nrules_dir: rules\n\
              windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: {}\n\
              # The same things drift here again and again, far more often than in a clinic, and the agent is killed.\n\
@@ -320,21 +345,13 @@ impl Clinic {
     /// When it does not start.
     pub async fn start_central(&mut self) -> anyhow::Result<()> {
         let any = "127.0.0.1:0".to_owned();
-        let (agents, people) =
-            self.address.as_ref().map_or((any.clone(), any), |old| (old.agents.clone(), old.people.clone()));
+        let before = self.address.clone();
+        let CentralAddress { agents, people, enroll } =
+            before.unwrap_or(CentralAddress { agents: any.clone(), people: any.clone(), enroll: any });
         let dir = self.central_dir();
-        let args = [
-            "serve",
-            "--dir",
-            &dir,
-            "--listen",
-            &agents,
-            "--people",
-            &people,
-            // No browser knows the authority of a clinic that lives for an hour; it is on loopback.
-            "--people-http",
-            "--exit-with-stdin",
-        ];
+        // No browser knows the authority of a clinic that lives for an hour; it is on loopback.
+        let listen = ["--listen", &agents, "--people", &people, "--people-http", "--enroll", &enroll];
+        let args = [&["serve", "--dir", &dir, "--exit-with-stdin"], &listen[..]].concat();
         let mut central = Process::start_in(&self.path().join("logs"), "central", "msp-central", &args, self.time)?;
         self.address = Some(central.ready().await?);
         self.central = Some(central);
@@ -407,4 +424,10 @@ impl Clinic {
         };
         format!("the agent's last words:\n{words}\n{kept}")
     }
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(file: &Path, content: &[u8]) -> std::io::Result<()> {
+    std::fs::write(file, content)?;
+    std::fs::set_permissions(file, Permissions::from_mode(0o600))
 }

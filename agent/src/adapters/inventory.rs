@@ -16,6 +16,8 @@ pub struct Server {
     pub hostname: String,
     pub address: IpAddr,
     pub port: u16,
+    /// Its credentials, encrypted to this appliance.
+    pub sealed: Option<String>,
     pub access: Access,
 }
 
@@ -89,7 +91,13 @@ fn server(entry: &WindowsTarget, before: &[Server]) -> Result<Server, String> {
     if let Some(other) = before.iter().find(|other| other.address == address) {
         return Err(format!("ip_address {address} is already {}'s", other.hostname));
     }
-    Ok(Server { hostname: entry.hostname.clone(), address, port: entry.port, access: access(entry)? })
+    Ok(Server {
+        hostname: entry.hostname.clone(),
+        address,
+        port: entry.port,
+        access: access(entry)?,
+        sealed: entry.credentials.clone(),
+    })
 }
 
 fn access(entry: &WindowsTarget) -> Result<Access, String> {

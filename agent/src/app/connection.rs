@@ -1,7 +1,8 @@
 //! The connection to one Windows server, as far as its credentials go.
 //!
-//! A password that was changed in its file is taken over with the next round. Credentials that the server refused
-//! are left alone for a while, or until their file changes: trying on would lock the account.
+//! A password that was changed in its file is taken over with the next round; one that Central Command sent anew, with
+//! the check-in that brings it. Credentials that the server refused are left alone for a while, or until they change:
+//! trying on would lock the account.
 
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
@@ -10,7 +11,6 @@ use crate::clock::Clock;
 use crate::config::{Config, credentials};
 use jiff::{SignedDuration, Timestamp};
 use msp_rules::Catalogue;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,8 +20,7 @@ const LOGON_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 /// A connection that is made ready when it is needed.
 pub struct Connection {
     server: Server,
-    credentials_dir: PathBuf,
-    authority: Option<PathBuf>,
+    config: Config,
     state: State,
     /// The age of the credentials' file that `state` was made with.
     made_with: Option<SystemTime>,
@@ -41,8 +40,7 @@ impl Connection {
     pub fn to(server: Server, config: &Config) -> Self {
         Self {
             server,
-            credentials_dir: config.windows_credentials_dir.clone(),
-            authority: config.windows_ca_cert_file.clone(),
+            config: config.clone(),
             state: State::Broken { reason: String::new(), until: None },
             made_with: None,
         }
@@ -50,7 +48,7 @@ impl Connection {
 
     /// The server, ready to be asked; or in words why it cannot be.
     pub fn ready(&mut self, catalogue: &Arc<Catalogue>, clock: &Arc<dyn Clock>) -> Result<&WindowsHost, &str> {
-        let file = credentials::file(&self.credentials_dir, &self.server.hostname);
+        let file = credentials::file(&self.config.windows_credentials_dir, &self.server.hostname);
         let stamp = std::fs::metadata(&file).and_then(|found| found.modified()).ok();
         let now = clock.now();
         self.leave_alone_when_refused(now);
@@ -73,12 +71,12 @@ impl Connection {
     }
 
     fn make(&self, catalogue: &Arc<Catalogue>, clock: &Arc<dyn Clock>) -> State {
-        let made = credentials::read(&self.credentials_dir, &self.server.hostname)
+        let made = credentials::find(&self.config, &self.server.hostname, self.server.sealed.as_deref())
             .map_err(|error| chain(&error))
             .and_then(|logon| {
                 let (catalogue, clock) = (Arc::clone(catalogue), Arc::clone(clock));
-                WindowsHost::new(&self.server, &logon, self.authority.as_deref(), catalogue, clock)
-                    .map_err(|error| chain(&error))
+                let authority = self.config.windows_ca_cert_file.as_deref();
+                WindowsHost::new(&self.server, &logon, authority, catalogue, clock).map_err(|error| chain(&error))
             });
         match made {
             Ok(host) => State::Ready(Box::new(host)),
@@ -99,7 +97,7 @@ impl Connection {
         {
             let until = now + LOGON_PAUSE;
             let reason = format!(
-                "{}: the server refused the credentials; they are not tried again before {until:.0} or until their file changes",
+                "{}: the server refused the credentials; they are not tried again before {until:.0} or until they change",
                 host.address()
             );
             tracing::warn!("{reason}");

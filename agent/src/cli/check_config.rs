@@ -3,9 +3,10 @@
 use crate::app::policy::Policy;
 use crate::app::signing_key;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
 use crate::config::schema::DisruptiveFrom;
+use crate::config::{Config, sealed};
 use crate::report::client::Central;
+use crate::report::identity::Identity;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,7 +35,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = loaded.config;
     if args.files {
         Central::new(&config)?;
+        if let Some(trouble) = Identity::load(&config)?.trouble(SystemClock::start().now()) {
+            writeln!(out, "warning: {trouble}")?;
+        }
         signing_key(&config)?;
+        sealed::recipient(&config)?;
         Policy::load(&config)?;
     }
     writeln!(

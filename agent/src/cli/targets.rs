@@ -1,7 +1,7 @@
 //! `msp-agent targets`: which Windows servers this appliance looks after, and which entries it refuses.
 
 use super::{ConfigArg, print_json};
-use crate::adapters::inventory;
+use crate::adapters::inventory::{self, Server};
 use crate::config::credentials;
 use crate::report::checkin;
 use crate::store::open_for_reading;
@@ -25,10 +25,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     let db = open_for_reading(&config.state_dir)?;
     let (servers, refused) = inventory::read(&checkin::inventory(&db)?);
-    let logon = |hostname: &str| {
-        credentials::read(&config.windows_credentials_dir, hostname).err().map(|error| error.to_string())
+    let logon = |server: &Server| {
+        let found = credentials::find(&config, &server.hostname, server.sealed.as_deref());
+        found.err().map(|error| error.to_string())
     };
-    let servers: Vec<_> = servers.iter().map(|server| (server, logon(&server.hostname))).collect();
+    let servers: Vec<_> = servers.iter().map(|server| (server, logon(server))).collect();
     let code = if refused.is_empty() && servers.iter().all(|(_, trouble)| trouble.is_none()) { 0 } else { super::NO };
     if args.json {
         let targets: Vec<_> = servers

@@ -1,8 +1,11 @@
 //! How the agent logs on to Windows servers: one file a server, `<hostname>.yaml`, under
-//! `windows_credentials_dir`, readable by nobody else.
+//! `windows_credentials_dir`, readable by nobody else; or, where there is none, what Central Command sent encrypted.
 
+use super::Config;
+use super::sealed::{Key, SealedError};
 use secrecy::SecretString;
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +20,10 @@ pub struct Credentials {
 /// Credentials that cannot be used; never says what stands in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    #[error("{}: no credentials for {hostname}: write `username:` and `password:` into this file, mode 0600", file.display())]
+    #[error(
+        "{}: no credentials for {hostname}: write `username:` and `password:` into this file, mode 0600, or send them with `msp-central targets credentials set`",
+        file.display()
+    )]
     Absent {
         hostname: String,
         file: PathBuf,
@@ -28,6 +34,8 @@ pub enum CredentialsError {
     Readable { file: PathBuf, mode: u32 },
     #[error("{}: not credentials: it needs exactly `username:` and `password:`, both text", file.display())]
     Form { file: PathBuf },
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
 }
 
 /// Where the credentials of one server lie.
@@ -35,7 +43,22 @@ pub fn file(folder: &Path, hostname: &str) -> PathBuf {
     folder.join(format!("{hostname}.yaml"))
 }
 
-/// Reads the credentials of one server.
+/// The credentials of one server: from its file, if there is one, whatever is in it; else those that Central Command
+/// sent, which only this appliance's key opens.
+///
+/// # Errors
+/// When there are none, or they cannot be used.
+pub fn find(config: &Config, hostname: &str, sealed: Option<&str>) -> Result<Credentials, CredentialsError> {
+    match (read(&config.windows_credentials_dir, hostname), sealed) {
+        (Err(CredentialsError::Absent { source, .. }), Some(sealed)) if source.kind() == ErrorKind::NotFound => {
+            let key = Key::read(&config.encryption_key())?;
+            Ok(key.open(sealed, &config.site_id, &config.host_id, hostname)?)
+        }
+        (found, _) => found,
+    }
+}
+
+/// Reads the credentials of one server from its file.
 ///
 /// # Errors
 /// When there are none, others can read them, or they are no credentials.

@@ -28,6 +28,7 @@ pub const KEYS: &[&str] = &[
     "client_key_file",
     "ca_cert_file",
     "signing_key_file",
+    "encryption_key_file",
     "state_dir",
     "baseline_path",
     "rules_dir",
@@ -188,6 +189,8 @@ pub struct Config {
     pub client_key_file: PathBuf,
     pub ca_cert_file: PathBuf,
     pub signing_key_file: PathBuf,
+    /// The key that opens encrypted credentials; beside the signing key unless set.
+    pub encryption_key_file: Option<PathBuf>,
     #[serde(default = "state_dir")]
     pub state_dir: PathBuf,
     /// What `desired` is; built in when the default file does not exist.
@@ -325,6 +328,12 @@ fn log_level() -> LogLevel {
 }
 
 impl Config {
+    /// The file of the key that opens encrypted credentials.
+    pub fn encryption_key(&self) -> PathBuf {
+        let beside = || self.signing_key_file.with_file_name("encryption.key");
+        self.encryption_key_file.clone().unwrap_or_else(beside)
+    }
+
     /// The files of the configuration, which may be written relative to the configuration's folder.
     pub fn files_mut(&mut self) -> Vec<&mut PathBuf> {
         let mut files = vec![
@@ -337,6 +346,7 @@ impl Config {
             &mut self.rules_dir,
             &mut self.windows_credentials_dir,
         ];
+        files.extend(self.encryption_key_file.as_mut());
         files.extend(self.windows_ca_cert_file.as_mut());
         files.extend(self.metrics_textfile.as_mut());
         files.extend(self.l2_api_key_file.as_mut());

@@ -6,7 +6,7 @@
 use super::client::{CallError, Central};
 use crate::causes::chain;
 use crate::clock::Clock;
-use crate::config::{Config, credentials};
+use crate::config::{Config, credentials, sealed};
 use crate::guard::clock_sanity;
 use crate::store::{Store, StoreError, facts};
 use msp_contracts::SCHEMA_VERSION;
@@ -113,7 +113,8 @@ fn request(about: About<'_>) -> CheckinRequest {
         nixos_version: nixos_version(),
         has_local_credentials: credentials::any(Path::new(&config.windows_credentials_dir)),
         agent_public_key: about.agent_public_key.to_owned(),
-        agent_encryption_key: None,
+        // A key that cannot be read is told when it is needed, and at the start.
+        agent_encryption_key: sealed::recipient(config).ok().flatten(),
         agent: Some(about.report),
     }
 }

@@ -1,9 +1,12 @@
-//! The appliance that calls: named by its certificate, and known to the store.
+//! The appliance that calls: named by its certificate, and known to the store, which is asked with every call whether
+//! the certificate is still worth anything: a revocation counts on connections that are open, too.
 
 use super::Context;
 use super::refusal::Refusal;
+use crate::clock;
 use crate::fleet::Appliance;
-use crate::pki::CallerError;
+use crate::pki::{CallerError, ClientIdentity};
+use crate::store::Worth;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -12,11 +15,11 @@ use std::sync::Arc;
 
 /// What the connection's client certificate says; the listener puts it beside every request.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer(pub(crate) Result<Appliance, CallerError>);
+pub(crate) struct Peer(pub(crate) Result<ClientIdentity, CallerError>);
 
 /// The appliance that the certificate names, whether or not the store knows it.
 #[derive(Debug)]
-pub(super) struct Certified(pub(super) Appliance);
+pub(super) struct Certified(pub(super) ClientIdentity);
 
 impl<S: Send + Sync> FromRequestParts<S> for Certified {
     type Rejection = Refusal;
@@ -43,13 +46,30 @@ impl FromRequestParts<Arc<Context>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
-        let Certified(who) = Certified::from_request_parts(parts, context).await?;
-        if context.store.knows(&who).await? {
-            return Ok(Self(who));
+        let Certified(identity) = Certified::from_request_parts(parts, context).await?;
+        let worth = context.store.worth(&identity, clock::now()).await?;
+        if worth == Worth::Valid {
+            return Ok(Self(identity.who));
         }
-        let message = format!("appliance {who} was never issued here: issue it with `msp-central issue`");
-        Err(Refusal::new(StatusCode::FORBIDDEN, "unknown_appliance", message))
+        if worth == Worth::Unknown && !context.store.knows(&identity.who).await? {
+            let who = identity.who;
+            let message =
+                format!("appliance {who} was never enrolled here: enrol it by a token, or use `msp-central issue`");
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "unknown_appliance", message));
+        }
+        Err(worthless(&identity.who, &worth))
     }
+}
+
+/// A certificate that is not accepted (any more).
+pub(super) fn worthless(who: &Appliance, worth: &Worth) -> Refusal {
+    let cure = "enrol the appliance anew by a token";
+    let (word, said) = match worth {
+        Worth::Revoked { at, reason } => ("certificate_revoked", format!("was revoked at {at} ({reason})")),
+        Worth::Expired { not_after } => ("certificate_expired", format!("expired at {not_after}")),
+        Worth::Unknown | Worth::Valid => ("unknown_certificate", "is not on record here".to_owned()),
+    };
+    Refusal::new(StatusCode::FORBIDDEN, word, format!("the certificate of {who} {said}: {cure}"))
 }
 
 impl Caller {

@@ -1,13 +1,15 @@
 //! `POST /api/appliances/checkin`: an appliance is there, and learns what it looks after and what waits for it.
 //!
-//! The first check-in pins the key that will sign the appliance's evidence; another key later is 409. One that
-//! reports itself stopped although nothing stops it any more is issued its release here.
+//! The first check-in pins the keys that enrolment has not pinned (the one that signs the appliance's evidence, the one
+//! that credentials are encrypted to); another key later is 409. One that reports itself stopped although nothing stops
+//! it any more is issued its release here.
 
 use super::Context;
 use super::body::{Artifact, Json};
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::clock;
+use crate::enroll;
 use crate::kill_switch;
 use crate::store::KeyMismatch;
 use axum::extract::State;
@@ -19,8 +21,6 @@ use std::sync::Arc;
 
 /// How many rules that did not load an agent reports at most.
 const MAX_QUARANTINED: usize = 50;
-/// The length of an X25519 recipient in age's form: `age1` and 58 characters of Bech32 (BIP 173).
-const RECIPIENT: usize = 62;
 
 impl Artifact for CheckinRequest {
     fn schema_version(&self) -> u32 {
@@ -66,12 +66,9 @@ pub(super) async fn call(
 }
 
 fn recipient(key: &str) -> Result<(), Refusal> {
-    let bech32 = |byte: u8| b"qpzry9x8gf2tvdw0s3jn54khce6mua7l".contains(&byte);
-    if key.len() == RECIPIENT && key.strip_prefix("age1").is_some_and(|data| data.bytes().all(bech32)) {
-        return Ok(());
-    }
     let field = "agent_encryption_key";
-    Err(Refusal::bad_field(field, format!("{field} is no X25519 recipient (age1 and 58 characters): make a new one")))
+    let read = enroll::recipient(key).map(drop);
+    read.map_err(|reason| Refusal::bad_field(field, format!("{field} is {reason}: make a new one")))
 }
 
 fn report(report: &AgentReport) -> Result<(), Refusal> {
@@ -91,5 +88,5 @@ fn key_mismatch(who: &Caller, mismatch: &KeyMismatch) -> Refusal {
          `msp-central appliance forget-key --dir DIR --site {} {}`; if not, somebody else holds its certificate",
         who.site, who.appliance
     );
-    Refusal::new(StatusCode::CONFLICT, "key_mismatch", message).field("agent_public_key")
+    Refusal::new(StatusCode::CONFLICT, "key_mismatch", message).field(mismatch.field)
 }

@@ -1,17 +1,26 @@
 //! `GET /health`: 200 only after a real write and read of the database, else 503 with the reason.
 
 use super::Context;
-use super::caller::Certified;
-use super::refusal::chain;
+use super::caller::{Certified, worthless};
+use super::refusal::Refusal;
+use crate::causes::chain;
 use crate::clock;
+use crate::store::Worth;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use msp_contracts::api::{Health, HealthStatus};
 use std::sync::Arc;
 
-pub(super) async fn call(_: Certified, State(context): State<Arc<Context>>) -> (StatusCode, Json<Health>) {
+pub(super) async fn call(
+    Certified(identity): Certified,
+    State(context): State<Arc<Context>>,
+) -> Result<(StatusCode, Json<Health>), Refusal> {
     let now = clock::now();
+    // A database that fails is what this call is there to tell: only a clear word against the caller counts.
+    if let Ok(worth @ (Worth::Revoked { .. } | Worth::Expired { .. })) = context.store.worth(&identity, now).await {
+        return Err(worthless(&identity.who, &worth));
+    }
     let reason = match context.store.probe(now).await {
         Ok(true) => None,
         Ok(false) => Some("what was written to the health row is not what is read back".to_owned()),
@@ -25,5 +34,5 @@ pub(super) async fn call(_: Certified, State(context): State<Arc<Context>>) -> (
         }
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    (code, Json(Health { status, version, server_time: now, reason }))
+    Ok((code, Json(Health { status, version, server_time: now, reason })))
 }

@@ -1,5 +1,6 @@
 //! Why a call was refused, as a `Problem` and a status.
 
+use crate::causes::chain;
 use crate::orders::IssueError;
 use crate::signing::SigningError;
 use crate::store::StoreError;
@@ -8,7 +9,6 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use msp_contracts::api::Problem;
-use std::error::Error;
 
 /// Seconds after which a call that met a failing database should be sent again.
 const RETRY_SECONDS: u16 = 5;
@@ -31,6 +31,11 @@ impl Refusal {
     pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
         self.problem.field = Some(field.into());
         self
+    }
+
+    /// Says after how many seconds the call may be sent again.
+    pub(crate) fn retry_after(self, seconds: u16) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// A body, query or path names another site or appliance than the certificate.
@@ -59,18 +64,6 @@ impl IntoResponse for Refusal {
         }
         response
     }
-}
-
-/// An error and what caused it, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl From<StoreError> for Refusal {

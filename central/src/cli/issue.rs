@@ -1,11 +1,12 @@
 //! `issue`: one appliance's client certificate, and everything else its agent needs to connect.
 
-use super::{Dir, Refused};
+use super::{Dir, Refused, duration};
 use crate::clock;
 use crate::directory::{self, DirectoryError, Readers};
 use crate::fleet::Appliance;
-use crate::pki::{self, Issued};
+use crate::pki::Authority;
 use clap::Args;
+use jiff::SignedDuration;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ Example:
 Writes client.pem, client-key.pem (a secret: move it, do not copy it), ca.pem and central.pub to ./apl-1, \
 and prints what is to be done on the appliance, with its agent's configuration. \
 Ids are 1 to 64 characters out of A-Z a-z 0-9 . _ - and stand in the certificate as urn:msp:SITE:APPLIANCE. \
-Issuing again makes a further certificate for the same appliance; its records stay.";
+Issuing again makes a further certificate for the same appliance; its records stay. \
+An appliance that enrols by a token (`msp-central enroll-token`) makes its own key instead, which never leaves it.";
 
 /// Arguments of `issue`.
 #[derive(Debug, Args)]
@@ -34,6 +36,9 @@ pub(super) struct Arguments {
     /// The directory to write to; nothing in it is overwritten
     #[arg(long, value_name = "OUT")]
     out: PathBuf,
+    /// How long the certificate lives: a number with s, m, h or d
+    #[arg(long, value_name = "TIME", default_value = "825d", value_parser = duration::parse)]
+    lifetime: SignedDuration,
 }
 
 pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -41,15 +46,15 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
     let directory = arguments.dir.directory();
     let store = arguments.dir.store().await?;
     let now = clock::now();
-    let authority =
-        Issued { certificate: directory::read_text(&directory.ca())?, key: directory::read_text(&directory.ca_key())? };
+    let authority = Authority::load(&directory)?;
     let public = directory::read_text(&directory.signing_public())?;
-    let client = pki::new_client(&authority, &who, now)?;
+    let life = arguments.lifetime;
+    let (client, key) = authority.issue(&who, life, now)?;
 
     let files = [
-        ("client.pem", client.certificate.as_bytes(), Readers::All),
-        ("client-key.pem", client.key.as_bytes(), Readers::Owner),
-        ("ca.pem", authority.certificate.as_bytes(), Readers::All),
+        ("client.pem", client.pem.as_bytes(), Readers::All),
+        ("client-key.pem", key.as_bytes(), Readers::Owner),
+        ("ca.pem", authority.certificate().as_bytes(), Readers::All),
         ("central.pub", public.as_bytes(), Readers::All),
     ];
     directory::create(&arguments.out)?;
@@ -57,13 +62,13 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
         return Err(DirectoryError::Exists { path }.into());
     }
     // Registered first: a certificate in the world is then always one that the server knows.
-    let new_site = store.register_appliance(&who, now).await?;
+    let new_site = store.register_appliance(&who, &client, now).await?;
     let sites = store.sites(None).await?;
     for (name, content, readers) in files {
         directory::write_new(&arguments.out.join(name), content, readers)?;
     }
     store.close().await;
-    writeln!(out, "Issued {} for {who}, valid 825 days, in {}.", who.urn(), arguments.out.display())?;
+    writeln!(out, "Issued {} for {who}, valid {}, in {}.", who.urn(), duration::words(life), arguments.out.display())?;
     if new_site {
         let others: Vec<String> = sites.into_iter().map(|row| row.site_id).filter(|id| *id != who.site).collect();
         let known = if others.is_empty() { "none".to_owned() } else { others.join(", ") };

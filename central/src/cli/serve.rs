@@ -1,9 +1,10 @@
 //! `serve`: the server, until it is told to stop.
 
-use super::Dir;
+use super::{Dir, duration};
 use crate::app::{self, Options, PeopleDoor};
 use crate::listen::Limits;
 use clap::Args;
+use jiff::SignedDuration;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,9 +15,14 @@ Example:
   msp-central serve --dir /var/lib/msp-central \\
     --listen 0.0.0.0:8443 --people 127.0.0.1:8444
 
-When both listeners are bound, one line of JSON is printed:
+When the listeners are bound, one line of JSON is printed:
   {\"ready\":true,\"agents\":\"0.0.0.0:8443\",\"people\":\"127.0.0.1:8444\",
    \"people_url\":\"https://central.example.org:8444\"}
+
+New appliances enrol by a token (`msp-central enroll-token`) at a listener of its own, \
+which takes nothing else and may be open only while you enrol:
+  msp-central serve --dir /var/lib/msp-central --listen 0.0.0.0:8443 \\
+    --enroll 0.0.0.0:8445 --agents-url https://central.example.org:8443
 
 Port 0 takes a free port, which that line tells. \
 SIGTERM and SIGINT stop the server within a second; calls under way may end. \
@@ -46,6 +52,15 @@ pub(super) struct Arguments {
     /// Where people find the pages, for links [default: the first name of the certificate, and the port]
     #[arg(long, value_name = "URL", value_parser = url)]
     people_url: Option<String>,
+    /// Where new appliances enrol by a token: HTTPS without client certificates; nowhere unless given
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    enroll: Option<SocketAddr>,
+    /// Where appliances are told to connect [default: the first --name of `init`, and the port of --listen]
+    #[arg(long, value_name = "URL", value_parser = https)]
+    agents_url: Option<String>,
+    /// How long an appliance's certificate lives, when it enrols or renews: a number with s, m, h or d
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = duration::parse)]
+    certificate_lifetime: SignedDuration,
     /// Where monitoring reads GET /metrics, over HTTP: loopback only; nowhere unless given
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
@@ -74,6 +89,9 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
         people: arguments.people,
         people_door,
         people_url: arguments.people_url.clone(),
+        enroll: arguments.enroll,
+        agents_url: arguments.agents_url.clone(),
+        certificate_life: arguments.certificate_lifetime,
         metrics: arguments.metrics,
         exit_with_stdin: arguments.exit_with_stdin,
         limits: Limits {
@@ -93,4 +111,8 @@ fn url(text: &str) -> Result<String, String> {
     } else {
         Err("it must begin with https:// (or http:// and a loopback name)".to_owned())
     }
+}
+
+fn https(text: &str) -> Result<String, String> {
+    if text.starts_with("https://") { Ok(text.to_owned()) } else { Err("it must begin with https://".to_owned()) }
 }

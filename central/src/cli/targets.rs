@@ -5,7 +5,7 @@
 //! password to the network. A file without a list is refused: an empty file is more often a failed export
 //! than the wish to look after nothing.
 
-use super::{Dir, Refused, Site, print_json, table};
+use super::{Dir, Refused, Site, credentials, print_json, table};
 use crate::directory;
 use crate::store::{Store, TargetRow};
 use clap::Subcommand;
@@ -45,11 +45,11 @@ An entry needs an IP address: it is the only thing a target is routed by.
   port                default 5986, over http 5985
   authentication      ntlm (default), or basic: over https only, because
                       it sends the password
-  certificate_sha256  believe this certificate and no other. On the server:
+  certificate_sha256  believe this certificate and no other; to see it:
                       openssl s_client -connect ADDRESS:5986 </dev/null |
                         openssl x509 -noout -fingerprint -sha256
-  appliance           the appliance that looks after the server, else the one that
-                      checked in first
+  appliance           the one that looks after the server; if not
+                      said, the first of the site that checked in
 A file that holds nothing is refused; the list [] takes all servers away.";
 
 /// Where WinRM listens over plain HTTP.
@@ -70,6 +70,9 @@ pub(super) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// How the appliances log on to them
+    #[command(subcommand)]
+    Credentials(credentials::Command),
     /// List the Windows servers of a site
     #[command(after_help = "Example:\n  msp-central targets list --dir /var/lib/msp-central --site clinic-a --json")]
     List {
@@ -100,6 +103,7 @@ pub(super) async fn run(command: &Command, out: &mut dyn Write) -> anyhow::Resul
             writeln!(out, "Its appliances learn them at their next check-in.")?;
             Ok(())
         }
+        Command::Credentials(command) => credentials::run(command, out).await,
         Command::List { dir, site, json } => {
             let store = dir.store().await?;
             list(&store, site.registered(&store).await?, *json, out).await
@@ -131,15 +135,19 @@ async fn list(store: &Store, site: &str, json: bool, out: &mut dyn Write) -> any
     if json {
         return print_json(out, &targets.into_iter().map(Entry::from).collect::<Vec<_>>());
     }
+    let standing = credentials::standing(store, site, &targets).await?;
     let rows: Vec<Vec<String>> = targets
         .into_iter()
-        .map(|TargetRow { target, owner, .. }| {
+        .zip(standing)
+        .map(|(TargetRow { target, owner, .. }, logon)| {
             let owner = owner.unwrap_or_else(|| "the first to check in".to_owned());
             let access = access(&target);
-            vec![target.hostname, target.ip_address.unwrap_or_default(), target.port.to_string(), access, owner]
+            let address = target.ip_address.unwrap_or_default();
+            vec![target.hostname, address, target.port.to_string(), access, owner, logon]
         })
         .collect();
-    table::print(out, &["Host name", "Address", "Port", "Access", "Appliance"], &rows, "No Windows server yet.")
+    let heads = ["Host name", "Address", "Port", "Access", "Appliance", "Logon"];
+    table::print(out, &heads, &rows, "No Windows server yet.")
 }
 
 /// How a target is reached, in words.

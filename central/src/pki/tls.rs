@@ -1,4 +1,5 @@
-//! TLS of the listeners, 1.2 or later: the agents' demands a client certificate of our authority, the people's none.
+//! TLS of the listeners, 1.2 or later: the agents' demands a client certificate of our authority; that of enrolment
+//! none, because who comes there has none yet, and that of people none, because they log in.
 
 use crate::directory::Directory;
 use rustls::pki_types::pem::PemObject;
@@ -63,8 +64,8 @@ pub(crate) fn server_config(directory: &Directory) -> Result<ServerConfig, TlsEr
     configured(&directory.server(), &directory.server_key(), clients)
 }
 
-/// The configuration of the people's listener: the certificate and key of these files, no client certificate.
-pub(crate) fn people_config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+/// The configuration of the listeners for people and for enrolment, with the certificate and key of these files.
+pub(crate) fn without_client_certificate(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     configured(certificate, key, WebPkiClientVerifier::no_client_auth())
 }
 

@@ -3,10 +3,13 @@
 //! The key that signs an appliance's evidence is pinned at the first check-in. A later check-in with
 //! another key changes nothing at all: it is refused until an operator releases the pinned one.
 
+use super::certificates::{self, Origin};
 use super::{
-    StampKind, Store, StoreError, during, from_json, kill_switch, orders, sites, stamps, targets, text, to_json,
+    StampKind, Store, StoreError, credentials, during, from_json, kill_switch, orders, sites, stamps, targets, text,
+    to_json,
 };
 use crate::fleet::Appliance;
+use crate::pki::ClientCertificate;
 use jiff::Timestamp;
 use msp_contracts::api::{CheckinRequest, PendingOrder, WindowsTarget};
 use msp_contracts::ids::Counter;
@@ -16,7 +19,9 @@ use sqlx::Row;
 /// An appliance reports with another key than the one that was pinned.
 #[derive(Debug)]
 pub(crate) struct KeyMismatch {
-    /// The pinned public key: 64 hexadecimal characters.
+    /// The field that brings another key.
+    pub(crate) field: &'static str,
+    /// The pinned public key.
     pub(crate) pinned: String,
 }
 
@@ -47,9 +52,14 @@ pub(crate) struct ApplianceRow {
 }
 
 impl Store {
-    /// Registers an appliance and its site; an appliance that is known stays as it is. Whether the site was
-    /// new.
-    pub(crate) async fn register_appliance(&self, who: &Appliance, now: Timestamp) -> Result<bool, StoreError> {
+    /// Registers an appliance, its site and its certificate; an appliance that is known stays as it is. Whether the
+    /// site was new.
+    pub(crate) async fn register_appliance(
+        &self,
+        who: &Appliance,
+        certificate: &ClientCertificate,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let doing = "registering an appliance";
         let mut tx = self.write(doing).await?;
         let new_site = sites::register(&mut tx, &who.site, now).await?;
@@ -63,6 +73,7 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(during(doing))?;
+        certificates::record(&mut tx, who, certificate, Origin::Issued, None, now).await?;
         tx.commit().await.map_err(during(doing))?;
         Ok(new_site)
     }
@@ -89,7 +100,8 @@ impl Store {
             .map_err(during("looking up an appliance's key"))
     }
 
-    /// Records a check-in, pins `key` when none is pinned, and hands out the next freshness sequence.
+    /// Records a check-in, pins its keys when none are pinned (`key` is the one that signs evidence), and hands out
+    /// the next freshness sequence.
     pub(crate) async fn check_in(
         &self,
         who: &Appliance,
@@ -99,20 +111,26 @@ impl Store {
     ) -> Result<Result<CheckedIn, KeyMismatch>, StoreError> {
         let doing = "recording a check-in";
         let mut tx = self.write(doing).await?;
-        let pinned: Option<String> = sqlx::query_scalar(
+        let (pinned, pinned_encryption): (Option<String>, Option<String>) = sqlx::query_as(
             "UPDATE appliances SET agent_public_key = COALESCE(agent_public_key, $3),
-                                   key_pinned_at = COALESCE(key_pinned_at, $4)
-             WHERE site_id = $1 AND appliance = $2 RETURNING agent_public_key",
+                                   key_pinned_at = COALESCE(key_pinned_at, $4),
+                                   agent_encryption_key = COALESCE(agent_encryption_key, $5)
+             WHERE site_id = $1 AND appliance = $2 RETURNING agent_public_key, agent_encryption_key",
         )
         .bind(&who.site)
         .bind(&who.appliance)
         .bind(key)
         .bind(text(now))
+        .bind(&request.agent_encryption_key)
         .fetch_one(&mut *tx)
         .await
         .map_err(during(doing))?;
         if let Some(pinned) = pinned.filter(|pinned| pinned != key) {
-            return Ok(Err(KeyMismatch { pinned }));
+            return Ok(Err(KeyMismatch { field: "agent_public_key", pinned }));
+        }
+        let brought = request.agent_encryption_key.as_ref();
+        if let Some(pinned) = pinned_encryption.filter(|pinned| brought.is_some_and(|brought| brought != pinned)) {
+            return Ok(Err(KeyMismatch { field: "agent_encryption_key", pinned }));
         }
         sqlx::query(
             "UPDATE appliances SET last_contact = $3, first_contact = COALESCE(first_contact, $3), checkin = $4
@@ -125,7 +143,8 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(during(doing))?;
-        let targets = targets::of_appliance(&mut tx, who).await?;
+        let mut targets = targets::of_appliance(&mut tx, who).await?;
+        credentials::lay_in(&mut tx, who, &mut targets).await?;
         let orders = orders::pending(&mut tx, who, now).await?;
         let wanted = kill_switch::wanted(&mut tx, who).await?;
         let reports_stopped = request.agent.as_ref().is_some_and(|report| report.kill_switch);
@@ -137,8 +156,8 @@ impl Store {
         Ok(Ok(CheckedIn { sequence, targets, orders, kill_switch, release_is_due }))
     }
 
-    /// Releases the pinned key; the next check-in pins a new one. `None` when the appliance is unknown,
-    /// else the key that was released.
+    /// Releases the pinned keys; the next check-in pins new ones. `None` when the appliance is unknown,
+    /// else the key for evidence that was released.
     pub(crate) async fn forget_key(&self, who: &Appliance) -> Result<Option<Option<String>>, StoreError> {
         let doing = "releasing an appliance's key";
         let mut tx = self.write(doing).await?;
@@ -150,7 +169,8 @@ impl Store {
                 .await
                 .map_err(during(doing))?;
         sqlx::query(
-            "UPDATE appliances SET agent_public_key = NULL, key_pinned_at = NULL WHERE site_id = $1 AND appliance = $2",
+            "UPDATE appliances SET agent_public_key = NULL, key_pinned_at = NULL, agent_encryption_key = NULL
+             WHERE site_id = $1 AND appliance = $2",
         )
         .bind(&who.site)
         .bind(&who.appliance)

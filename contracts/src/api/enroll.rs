@@ -14,11 +14,13 @@ pub struct EnrollRequest {
     pub token: Option<String>,
     /// A PKCS#10 request in PEM; only its key and its proof of possession count, not the names in it.
     pub csr: String,
-    /// The name the appliance goes by at its site (host_id); a renewal keeps the one of its certificate.
+    /// The name the appliance goes by at its site (host_id). Empty: the one that the token names. A renewal keeps
+    /// the one of its certificate.
     pub appliance: String,
     /// The key that signs its evidence: 64 hexadecimal characters.
     pub agent_public_key: String,
-    /// The key that credentials are encrypted to: an X25519 recipient in age's form (`age1...`).
+    /// The key that credentials are encrypted to: an X25519 recipient in age's form (`age1...`). Empty, at a renewal
+    /// only: it has none.
     pub agent_encryption_key: String,
 }
 

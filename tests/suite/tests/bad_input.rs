@@ -148,10 +148,9 @@ async fn with_a_strangers_certificate_nothing_is_delivered_nothing_is_lost_and_h
         ["issue", "--dir", &place("central"), "--site", SITE, "--appliance", "appliance-1", "--out", &place("out")];
     succeed("msp-central", &issue).await.unwrap();
     let agent = clinic.path().join("agent");
-    for file in ["client.pem", "client-key.pem"] {
-        std::fs::rename(agent.join(file), agent.join(format!("{file}.ours"))).unwrap();
-        std::fs::copy(stranger.path().join("out").join(file), agent.join(file)).unwrap();
-    }
+    std::fs::rename(agent.join("identity.pem"), agent.join("identity.pem.ours")).unwrap();
+    let strangers = ["client.pem", "client-key.pem"].map(|file| std::fs::read(stranger.path().join("out").join(file)));
+    std::fs::write(agent.join("identity.pem"), strangers.map(Result::unwrap).concat()).unwrap();
     clinic.start_agent().unwrap();
     let member = clinic.member.as_ref().unwrap();
     let ip = member.winrm.ip().to_string();
@@ -160,9 +159,7 @@ async fn with_a_strangers_certificate_nothing_is_delivered_nothing_is_lost_and_h
     assert!(known.outbox.pending > 0 && known.outbox.rejected == 0, "{known:?}");
 
     clinic.stop_agent().await;
-    for file in ["client.pem", "client-key.pem"] {
-        std::fs::rename(agent.join(format!("{file}.ours")), agent.join(file)).unwrap();
-    }
+    std::fs::rename(agent.join("identity.pem.ours"), agent.join("identity.pem")).unwrap();
     // And the other way round: Central Command's certificate is not from the agent's authority.
     std::fs::rename(agent.join("ca.pem"), agent.join("ca.pem.ours")).unwrap();
     std::fs::copy(stranger.path().join("out/ca.pem"), agent.join("ca.pem")).unwrap();

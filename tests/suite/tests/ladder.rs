@@ -8,6 +8,7 @@ use msp_lab::process::succeed;
 use msp_lab::watch::{Incident, Known};
 use msp_suite::agent::{healed, json, opened, run, set, wait};
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 const DNS: Drift = Drift::ServiceStopped("DNS");
@@ -224,7 +225,7 @@ async fn rules_of_central_command_arrive_signed_rank_below_the_built_in_ones_and
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_credentials_are_not_tried_again_until_their_file_changes() {
+async fn refused_credentials_are_not_tried_again_until_a_file_brings_others() {
     let mut clinic = open().await;
     let server = clinic.controller.as_ref().unwrap();
     let (name, ip) = (server.hostname.clone(), server.winrm.ip().to_string());
@@ -249,9 +250,11 @@ async fn refused_credentials_are_not_tried_again_until_their_file_changes() {
     let server = clinic.controller.as_ref().unwrap();
     server.send(&json!({ "kind": "refuse_logons", "refuse": false })).await.unwrap();
     server.inject(DNS).await.unwrap();
+    // What it has came encrypted from Central Command; a file on the appliance wins.
     let file = clinic.path().join(format!("agent/windows/{name}.yaml"));
-    let same = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, same).unwrap();
+    let logon = json!({ "username": "msp-svc", "password": server.password });
+    std::fs::write(&file, logon.to_string()).unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     wait(&mut clinic, "DNS is healed with the new file", |known| healed(known, &ip, "services", Some("DNS")))
         .await
         .unwrap();

@@ -1,0 +1,15 @@
+//! An error with its causes, in one line.
+
+use std::error::Error;
+
+/// `error: cause: cause of the cause`.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
