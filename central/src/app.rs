@@ -5,7 +5,7 @@
 
 use crate::api::{self, Context};
 use crate::clock;
-use crate::directory::Directory;
+use crate::directory::{self, Directory};
 use crate::enroll::Desk;
 use crate::listen::{self, Door, Limits};
 use crate::metrics::{self, Metrics};
@@ -129,16 +129,19 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     directory.require()?;
     let _lock = directory.lock()?;
     let tls = TlsAcceptor::from(Arc::new(pki::server_config(directory)?));
-    let newcomers = TlsAcceptor::from(Arc::new(pki::open_config(&directory.server(), &directory.server_key())?));
     let files = match &options.people_door {
         PeopleDoor::OwnCertificate => Some((directory.server(), directory.server_key())),
         PeopleDoor::Files { certificate, key } => Some((certificate.clone(), key.clone())),
         PeopleDoor::Http => None,
     };
     let people_tls = match &files {
-        Some((certificate, key)) => Some(TlsAcceptor::from(Arc::new(pki::open_config(certificate, key)?))),
+        Some((certificate, key)) => {
+            Some(TlsAcceptor::from(Arc::new(pki::without_client_certificate(certificate, key)?)))
+        }
         None => None,
     };
+    let newcomers = pki::without_client_certificate(&directory.server(), &directory.server_key())?;
+    let newcomers = TlsAcceptor::from(Arc::new(newcomers));
     let signer = Signer::load(directory)?;
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
@@ -160,6 +163,7 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     let pages = Arc::new(People::new(
         store.clone(),
         Signer::load(directory)?,
+        pki::certificate_der(&directory::read_text(&directory.ca())?)?.to_vec(),
         store.watch_changes(stop.clone()).await?,
         stop.clone(),
         people_tls.is_some(),
@@ -205,6 +209,16 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     Ok(())
 }
 
+/// Where people find the pages: what links are made for.
+fn people_url(options: &Options, certificate: Option<&Path>, bound: SocketAddr) -> anyhow::Result<String> {
+    if let Some(url) = &options.people_url {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    let Some(certificate) = certificate else { return Ok(format!("http://{bound}")) };
+    let name = pki::certified_name(certificate)?;
+    Ok(format!("https://{}:{}", name.unwrap_or_else(|| bound.ip().to_string()), bound.port()))
+}
+
 /// Who certifies, with what the directory holds.
 fn desk(directory: &Directory, options: &Options, agents: SocketAddr, signer: &Signer) -> anyhow::Result<Desk> {
     // Kept elsewhere, it cannot be used; an enrolment's door that can only refuse is a mistake.
@@ -220,16 +234,6 @@ fn desk(directory: &Directory, options: &Options, agents: SocketAddr, signer: &S
         }
     };
     Ok(Desk { authority, life: options.certificate_life, agents_url, server_keys: vec![signer.public_hex()] })
-}
-
-/// Where people find the pages: what links are made for.
-fn people_url(options: &Options, certificate: Option<&Path>, bound: SocketAddr) -> anyhow::Result<String> {
-    if let Some(url) = &options.people_url {
-        return Ok(url.trim_end_matches('/').to_owned());
-    }
-    let Some(certificate) = certificate else { return Ok(format!("http://{bound}")) };
-    let name = pki::certified_name(certificate)?;
-    Ok(format!("https://{}:{}", name.unwrap_or_else(|| bound.ip().to_string()), bound.port()))
 }
 
 /// A token that is cancelled when the server is to stop.

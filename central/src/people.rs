@@ -12,6 +12,7 @@ mod audit;
 mod bundle;
 mod catalogue;
 mod chain;
+mod enrolment;
 mod evidence;
 mod fleet;
 mod form;
@@ -82,6 +83,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub(crate) struct People {
     store: Store,
     signer: Signer,
+    /// The certificate of the fleet's authority, DER: tokens carry its fingerprint.
+    authority: Vec<u8>,
     hasher: Hasher,
     attempts: Attempts,
     /// Counts up when anything in the store changes.
@@ -95,11 +98,12 @@ impl People {
     pub(crate) fn new(
         store: Store,
         signer: Signer,
+        authority: Vec<u8>,
         changes: watch::Receiver<u64>,
         stop: CancellationToken,
         tls: bool,
     ) -> Self {
-        Self { store, signer, hasher: Hasher::new(), attempts: Attempts::default(), changes, stop, tls }
+        Self { store, signer, authority, hasher: Hasher::new(), attempts: Attempts::default(), changes, stop, tls }
     }
 }
 
@@ -183,6 +187,7 @@ pub(crate) fn router(people: Arc<People>) -> Router {
         .route("/kill-switch", get(stop::page))
         .route("/kill-switch/engage", post(stop::engage))
         .route("/kill-switch/release", post(stop::release))
+        .route("/enrolment", get(enrolment::page).post(enrolment::make))
         .route("/rules", get(rules::page))
         .route("/people", get(persons::page))
         .route("/people/disable", post(persons::disable))

@@ -143,7 +143,7 @@ async fn metrics_are_served_on_their_own_loopback_listener_and_nowhere_else() {
     assert!(said.contains("--metrics 127.0.0.1:9464"), "{said}");
     let server = clinic.serve_with(&["--metrics", "127.0.0.1:0"]);
     assert_eq!(agent.get(&server, "/metrics").await.status().as_u16(), 404);
-    assert_eq!(reqwest::get(server.page("/metrics")).await.unwrap().status().as_u16(), 404);
+    assert_eq!(clinic.client(None).get(server.page("/metrics")).send().await.unwrap().status().as_u16(), 404);
     let url = format!("http://{}/metrics", server.metrics.unwrap());
     let rebound = reqwest::Client::new().get(url).header("Host", "evil.example").send().await.unwrap();
     assert_eq!(rebound.status().as_u16(), 421);

@@ -3,6 +3,7 @@
 use crate::Progress;
 use crate::clinic::Clinic;
 use crate::drift::Drift;
+use crate::people;
 use crate::watch;
 use anyhow::bail;
 use std::collections::HashMap;
@@ -30,9 +31,10 @@ const DRIFTS: [(bool, Drift); 10] = [
 
 /// Keeps the clinic running until it is dropped.
 pub async fn keep_running(clinic: &mut Clinic, progress: Progress) -> anyhow::Result<()> {
-    let link = clinic.login_link().await?;
-    progress.say(&format!("Central Command's pages, by a link that works once: {}", link.url));
-    progress.say(&format!("another link: msp-central login-link --dir {} lab", clinic.central_dir()));
+    people::add(clinic).await?;
+    let link = people::login_link(clinic).await?;
+    progress.say(&format!("Central Command's pages, by a link that works once: {link}"));
+    progress.say(&format!("another link: msp-central login-link --dir {} {}", clinic.central_dir(), people::PERSON));
     progress.say(&format!("the agent: msp-agent incidents --config {}", clinic.config()));
     progress.say("the agent checks this computer too: what it finds here goes to a person, nothing here is changed");
     progress.say("something drifts once a minute; Ctrl-C stops everything");

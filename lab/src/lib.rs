@@ -11,6 +11,7 @@ pub mod drift;
 pub mod endless;
 pub mod once;
 pub mod orders;
+pub mod people;
 pub mod process;
 pub mod report;
 pub mod watch;

@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
     let secret = Secret::new()?;
     let expires = clock::after(clock::now(), LIFE);
     if !store.add_link(&person, &secret.hash(), expires, &person::actor(&arguments.by)).await? {
-        if store.person(&person).await?.is_some() {
+        if store.logon_of(&person).await?.is_some() {
             return Err(Refused(format!("{person} is disabled: `msp-central person enable` first")).into());
         }
         return Err(person::unknown(&store, &person).await);

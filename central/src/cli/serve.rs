@@ -103,10 +103,6 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
     app::serve(&arguments.dir.directory(), &options, out).await
 }
 
-fn https(text: &str) -> Result<String, String> {
-    if text.starts_with("https://") { Ok(text.to_owned()) } else { Err("it must begin with https://".to_owned()) }
-}
-
 /// An address that links can begin with.
 fn url(text: &str) -> Result<String, String> {
     let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|begin| text.starts_with(begin));
@@ -115,4 +111,8 @@ fn url(text: &str) -> Result<String, String> {
     } else {
         Err("it must begin with https:// (or http:// and a loopback name)".to_owned())
     }
+}
+
+fn https(text: &str) -> Result<String, String> {
+    if text.starts_with("https://") { Ok(text.to_owned()) } else { Err("it must begin with https://".to_owned()) }
 }

@@ -106,7 +106,7 @@ async fn not_acceptable(people: &People, session: &Session, fields: &NewPassword
         return Ok(Some("Too many attempts. Try again later, or come in by a one-time link.".to_owned()));
     }
     people.attempts.count(name, address, now);
-    let held = people.store.person(name).await?.and_then(|person| person.password);
+    let held = people.store.logon_of(name).await?.and_then(|person| person.password);
     if people.hasher.matches(fields.current.clone(), held).await? {
         people.attempts.succeeded(name, address);
         return Ok(None);

@@ -138,7 +138,7 @@ pub(super) async fn page(session: Session, State(people): State<Arc<People>>) ->
     };
     let when = |bad: bool, kind: Kind| if bad { kind } else { Kind::Good };
     let content = html! {
-        div.head { h1 { "Fleet" } }
+        div.head.with-actions { h1 { "Fleet" } p.actions { a.button href="/enrolment" { "Let an appliance join" } } }
         div.figures {
             (figure(when(standing.need_a_person > 0, Kind::Bad), &standing.need_a_person.to_string(), "need a person", "/incidents?show=person"))
             (figure(when(others > 0, Kind::Waiting), &others.to_string(), "more open", "/incidents"))
@@ -156,7 +156,7 @@ pub(super) async fn page(session: Session, State(people): State<Arc<People>>) ->
             h2 { "Sites" }
             @if rows.is_empty() {
                 (nothing("No site yet.", &html! { "A site is there with its first appliance: "
-                    code { "msp-central issue --dir DIR --site SITE --appliance NAME --out OUT" } }))
+                    a href="/enrolment" { "let one join" } }))
             } @else {
                 (table("Sites, those with trouble first", &[Column::Text("Site"), Column::Text("State"), Column::Text("Open incidents"),
                     Column::Number("Appliances"), Column::Text("Last contact"), Column::Number("Healed, 24 h")], &rows))

@@ -1,5 +1,6 @@
 //! Secrets that people carry: 256 random bits, shown once, stored only as their hash.
 
+use crate::pki;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use msp_contracts::canonical::sha256_hex;
@@ -13,8 +14,7 @@ pub(crate) struct NoRandomness;
 /// `N` random bytes.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0_u8; N];
-    let random = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut bytes).map_err(|_| NoRandomness)?;
+    pki::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(bytes)
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn page(
         nav.crumbs aria-label="Where this is" { a href="/" { "Fleet" } }
         div.head { h1 { (row.site_id) }
             p.faint { "Tier " (row.healing_tier.replace('_', " ")) " · " a href={ "/rules#" (row.site_id) } { (row.rules) " rules of its own" }
-                " · " a href={ "/evidence?site=" (row.site_id) } { "evidence" } " · " a href={ "/incidents?site=" (row.site_id) } { "incidents" } }
+                " · " a href={ "/evidence?site=" (row.site_id) } { "evidence" } " · " a href={ "/incidents?site=" (row.site_id) } { "incidents" } " · " a href={ "/enrolment?site=" (row.site_id) } { "let an appliance join" } }
         }
         section { h2 { "Wrong now" }
             @if wrong.is_empty() { (nothing("Nothing is wrong here.", &html! { "Open incidents, silence and doubts about evidence of this site are listed here." })) }

@@ -1,5 +1,5 @@
-//! TLS of the listeners, 1.2 or later: the agents' demands a client certificate of our authority; those of enrolment and of
-//! people none, because who comes there has none.
+//! TLS of the listeners, 1.2 or later: the agents' demands a client certificate of our authority; that of enrolment
+//! none, because who comes there has none yet, and that of people none, because they log in.
 
 use crate::directory::Directory;
 use rustls::pki_types::pem::PemObject;
@@ -64,8 +64,8 @@ pub(crate) fn server_config(directory: &Directory) -> Result<ServerConfig, TlsEr
     configured(&directory.server(), &directory.server_key(), clients)
 }
 
-/// The configuration of a listener for who has no certificate: the certificate and key of these files, no client certificate.
-pub(crate) fn open_config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+/// The configuration of the listeners for people and for enrolment, with the certificate and key of these files.
+pub(crate) fn without_client_certificate(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     configured(certificate, key, WebPkiClientVerifier::no_client_auth())
 }
 

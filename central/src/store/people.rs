@@ -20,7 +20,7 @@ pub(crate) struct PersonRow {
 
 /// What a login is judged by.
 #[derive(Debug, FromRow)]
-pub(crate) struct Credentials {
+pub(crate) struct Logon {
     /// The argon2id hash in PHC form.
     pub(crate) password: Option<String>,
     pub(crate) disabled: bool,
@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// What a login under this name is judged by.
-    pub(crate) async fn person(&self, name: &str) -> Result<Option<Credentials>, StoreError> {
+    pub(crate) async fn logon_of(&self, name: &str) -> Result<Option<Logon>, StoreError> {
         sqlx::query_as("SELECT password, disabled_at IS NOT NULL AS disabled FROM people WHERE name = $1")
             .bind(name)
             .fetch_optional(&self.readers)

@@ -206,3 +206,35 @@ async fn somebody_else_is_shut_out_with_a_reason_and_nobody_shuts_themselves_out
         "{rows:?}"
     );
 }
+
+#[tokio::test]
+async fn a_token_for_a_new_appliance_is_shown_once_and_kept_as_a_hash() {
+    let clinic = Clinic::new();
+    clinic.issue("apl-1");
+    let server = clinic.serve();
+    let mut visitor = inside(&clinic, &server).await;
+    let fields = [("site", "clinic-b"), ("appliance", "apl-2"), ("reason", "a new practice")];
+    let page = visitor.submit("/enrolment", "/enrolment", &fields).await;
+    page.shows(&["clinic-b/apl-2", "never again", "msp-agent enroll"]);
+    let (_, rest) = page.text.split_once("id=\"enrolment-token\"><code>").unwrap();
+    let token = rest.split('<').next().unwrap();
+    assert!(token.len() > 60, "{token}");
+    for file in std::fs::read_dir(clinic.dir()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(token.len()).any(|window| window == token.as_bytes()));
+    }
+    visitor.get("/").await.shows(&["clinic-b"]);
+    for (fields, why) in [
+        ([("site", "a b"), ("appliance", ""), ("reason", "x")], "cannot name a site"),
+        ([("site", "clinic-b"), ("appliance", "<script>"), ("reason", "x")], "cannot name an appliance"),
+        ([("site", "clinic-b"), ("appliance", ""), ("reason", " ")], "say why"),
+    ] {
+        let page = visitor.submit("/enrolment", "/enrolment", &fields).await;
+        assert_eq!(page.status, StatusCode::CONFLICT);
+        assert!(page.text.contains(why), "{why}: {}", page.text);
+    }
+    let rows = trail(&clinic);
+    let made: Vec<_> = rows.iter().filter(|row| row[1] == "enrolment token").collect();
+    assert_eq!(made.len(), 1, "{rows:?}");
+    assert_eq!((made[0][2].as_str(), made[0][4].as_str()), ("clinic-b/apl-2", "a new practice"));
+}

@@ -37,6 +37,7 @@ async fn every_answer_carries_the_policy_and_no_page_has_anything_inline() {
         "/evidence",
         "/orders",
         "/orders/new",
+        "/enrolment",
         "/rules",
         "/kill-switch",
         "/people",

@@ -13,7 +13,7 @@ async fn an_empty_fleet_says_how_it_begins() {
     let clinic = Clinic::new();
     let server = clinic.serve();
     let mut visitor = inside(&clinic, &server).await;
-    visitor.get("/").await.shows(&["No site yet", "msp-central issue", "Nothing is wrong"]);
+    visitor.get("/").await.shows(&["No site yet", "/enrolment", "Nothing is wrong"]);
     for (path, said) in [
         ("/incidents", "No such incident"),
         ("/evidence", "No evidence yet"),

@@ -6,6 +6,7 @@ use base64::Engine;
 use msp_lab::Progress;
 use msp_lab::clinic::Clinic;
 use msp_lab::drift::Drift;
+use msp_lab::people;
 use msp_suite::agent::{healed, wait};
 use msp_suite::browser::{Browser, Look, Page, installed};
 use msp_suite::skip;
@@ -27,6 +28,7 @@ async fn open(name: &str) -> Option<(Clinic, Browser, tempfile::TempDir)> {
     };
     let mut clinic = Clinic::prepare(None).unwrap();
     clinic.open(Progress).await.unwrap();
+    people::add(&clinic).await.unwrap();
     wait(&mut clinic, "the servers were looked at", |known| known.outbox.pending == 0 && !known.incidents.is_empty())
         .await
         .unwrap();
@@ -42,7 +44,7 @@ async fn open(name: &str) -> Option<(Clinic, Browser, tempfile::TempDir)> {
 
 /// Comes in by a new link.
 async fn come_in(clinic: &Clinic, browser: &Browser) -> Page {
-    let page = browser.open(&clinic.login_link().await.unwrap().url).await.unwrap();
+    let page = browser.open(&people::login_link(clinic).await.unwrap()).await.unwrap();
     page.look(DESK).await.unwrap();
     page.click("button").await.unwrap();
     page.wait("the fleet is shown", "document.title.startsWith('Fleet')").await.unwrap();
@@ -163,6 +165,7 @@ async fn every_page_is_readable_by_everybody_on_any_screen_and_breaks_no_rule_of
     for (name, path) in [
         ("fleet", "/"),
         ("site", "/sites/clinic-a"),
+        ("enrolment", "/enrolment?site=clinic-a"),
         ("appliance", "/sites/clinic-a/appliances/appliance-1"),
         ("incidents", "/incidents"),
         ("incident", &incident),
