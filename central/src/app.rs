@@ -4,11 +4,12 @@
 //! when both listeners are bound; on the stop signal the listeners end before the database is closed.
 
 use crate::api::{self, Context};
+use crate::clock;
 use crate::directory::Directory;
 use crate::enroll::Desk;
 use crate::listen::{self, Door, Limits};
 use crate::metrics::{self, Metrics};
-use crate::people;
+use crate::people::{self, People};
 use crate::pki::{self, Authority};
 use crate::signing::Signer;
 use crate::store::Store;
@@ -17,6 +18,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -33,9 +35,9 @@ const ENROLMENT: Limits = Limits { connections: 64, head: Duration::from_secs(10
 /// A listener that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
-    /// People's pages would be open to the network.
+    /// Passwords and sessions would cross the network in the clear.
     #[error(
-        "the people's pages have no login yet, so they listen on loopback only, and {address} is not (use --people 127.0.0.1:8444)"
+        "--people-http serves people without TLS, so it listens on loopback only, and {address} is not (leave it out, or use --people 127.0.0.1:8444)"
     )]
     NotLoopback {
         /// The address that was asked for.
@@ -59,11 +61,25 @@ pub(crate) enum ListenError {
     },
 }
 
+/// How people come in.
+#[derive(Debug, Clone)]
+pub(crate) enum PeopleDoor {
+    /// TLS with the server's certificate, of the fleet's own authority.
+    OwnCertificate,
+    /// TLS with the operator's certificate and key.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// Plain HTTP on loopback.
+    Http,
+}
+
 /// How to serve.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) agents: SocketAddr,
     pub(crate) people: SocketAddr,
+    pub(crate) people_door: PeopleDoor,
+    /// Where people find the pages; made of the door's certificate or address when absent.
+    pub(crate) people_url: Option<String>,
     /// Where appliances enrol by a token; nowhere when absent.
     pub(crate) enroll: Option<SocketAddr>,
     /// Where agents are told to connect; derived from the server's certificate when absent.
@@ -81,6 +97,7 @@ struct Ready {
     ready: bool,
     agents: SocketAddr,
     people: SocketAddr,
+    people_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     enroll: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +120,7 @@ async fn bind_some(address: Option<SocketAddr>) -> Result<Option<(TcpListener, S
 
 /// Serves until SIGTERM, SIGINT or, when asked for, the end of standard input.
 pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
-    if !options.people.ip().is_loopback() {
+    if matches!(options.people_door, PeopleDoor::Http) && !options.people.ip().is_loopback() {
         return Err(ListenError::NotLoopback { address: options.people }.into());
     }
     if let Some(address) = options.metrics.filter(|address| !address.ip().is_loopback()) {
@@ -112,7 +129,16 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     directory.require()?;
     let _lock = directory.lock()?;
     let tls = TlsAcceptor::from(Arc::new(pki::server_config(directory)?));
-    let newcomers = TlsAcceptor::from(Arc::new(pki::enrolment_config(directory)?));
+    let newcomers = TlsAcceptor::from(Arc::new(pki::open_config(&directory.server(), &directory.server_key())?));
+    let files = match &options.people_door {
+        PeopleDoor::OwnCertificate => Some((directory.server(), directory.server_key())),
+        PeopleDoor::Files { certificate, key } => Some((certificate.clone(), key.clone())),
+        PeopleDoor::Http => None,
+    };
+    let people_tls = match &files {
+        Some((certificate, key)) => Some(TlsAcceptor::from(Arc::new(pki::open_config(certificate, key)?))),
+        None => None,
+    };
     let signer = Signer::load(directory)?;
     let store = Store::open(&directory.database()).await?;
     let (agents_listener, agents) = bind(options.agents).await?;
@@ -125,6 +151,19 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     // Listened for before the ready line: who reads it may send a signal at once.
     let stop = stop_signal(options.exit_with_stdin).context("cannot listen for signals")?;
 
+    let people_url = people_url(options, files.as_ref().map(|(certificate, _)| certificate.as_path()), people)?;
+    store.set_people_door(&people_url, clock::now()).await?;
+    let indexed = store.index_evidence().await?;
+    if indexed > 0 {
+        tracing::info!(bundles = indexed, "evidence of before was indexed");
+    }
+    let pages = Arc::new(People::new(
+        store.clone(),
+        Signer::load(directory)?,
+        store.watch_changes(stop.clone()).await?,
+        stop.clone(),
+        people_tls.is_some(),
+    ));
     let metrics = Arc::new(Metrics::new(&store));
     let context = Arc::new(Context {
         store: store.clone(),
@@ -146,14 +185,14 @@ pub(crate) async fn serve(directory: &Directory, options: &Options, out: &mut dy
     let agents_served =
         listen::serve(agents_listener, Door::Agents(tls), api::router(context), options.limits, stop.clone());
     let people_served =
-        listen::serve(people_listener, Door::People, people::router(store.clone()), options.limits, stop.clone());
+        listen::serve(people_listener, Door::People(people_tls), people::router(pages), options.limits, stop.clone());
     let metrics_served = async {
         if let Some((listener, _)) = metrics_bound {
             let router = metrics::router(store.clone(), metrics);
-            listen::serve(listener, Door::People, router, options.limits, stop.clone()).await;
+            listen::serve(listener, Door::People(None), router, options.limits, stop.clone()).await;
         }
     };
-    let ready = Ready { ready: true, agents, people, enroll, metrics: metrics_at };
+    let ready = Ready { ready: true, agents, people, people_url, enroll, metrics: metrics_at };
     let ready = serde_json::to_string(&ready)?;
     writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write the ready line to standard output")?;
     tracing::info!(%agents, %people, dir = %directory.path().display(), "serving");
@@ -176,11 +215,21 @@ fn desk(directory: &Directory, options: &Options, agents: SocketAddr, signer: &S
     let agents_url = match &options.agents_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => {
-            let name = pki::server_name(directory)?.unwrap_or_else(|| agents.ip().to_string());
+            let name = pki::certified_name(&directory.server())?.unwrap_or_else(|| agents.ip().to_string());
             format!("https://{name}:{}", agents.port())
         }
     };
     Ok(Desk { authority, life: options.certificate_life, agents_url, server_keys: vec![signer.public_hex()] })
+}
+
+/// Where people find the pages: what links are made for.
+fn people_url(options: &Options, certificate: Option<&Path>, bound: SocketAddr) -> anyhow::Result<String> {
+    if let Some(url) = &options.people_url {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    let Some(certificate) = certificate else { return Ok(format!("http://{bound}")) };
+    let name = pki::certified_name(certificate)?;
+    Ok(format!("https://{}:{}", name.unwrap_or_else(|| bound.ip().to_string()), bound.port()))
 }
 
 /// A token that is cancelled when the server is to stop.

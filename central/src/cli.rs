@@ -13,7 +13,9 @@ mod init;
 mod issue;
 mod kill_switch;
 mod list;
+mod login_link;
 mod order;
+mod person;
 mod rules;
 mod serve;
 mod site;
@@ -61,7 +63,7 @@ enum Command {
     Issue(issue::Arguments),
     /// Make a one-time token by which a new appliance joins a site
     EnrollToken(enroll_token::Arguments),
-    /// Serve the agents (mutual TLS) and the people's page
+    /// Serve the agents (mutual TLS) and the people's pages (TLS)
     Serve(serve::Arguments),
     /// The Windows servers of a site
     #[command(subcommand)]
@@ -81,6 +83,11 @@ enum Command {
     /// Stop every change of a site or of one appliance, and allow them again
     #[command(subcommand)]
     KillSwitch(kill_switch::Command),
+    /// Who may use the people's pages
+    #[command(subcommand)]
+    Person(person::Command),
+    /// Make a link that lets a person in once
+    LoginLink(login_link::Arguments),
     /// What was reported; works while the server runs
     List(list::Arguments),
 }
@@ -220,6 +227,8 @@ async fn execute(command: Command, out: &mut dyn Write, err: &mut dyn Write) -> 
         Command::Appliance(command) => appliance::run(&command, out).await,
         Command::Order(command) => order::run(*command, out).await,
         Command::KillSwitch(command) => kill_switch::run(&command, out).await,
+        Command::Person(command) => person::run(&command, out).await,
+        Command::LoginLink(arguments) => login_link::run(&arguments, out).await,
         Command::List(arguments) => list::run(&arguments, out).await,
     }
 }

@@ -42,8 +42,8 @@ pub(crate) enum Door {
     Agents(TlsAcceptor),
     /// TLS without a client certificate, for appliances that have none yet.
     Enrolment(TlsAcceptor),
-    /// Plain HTTP, for people on this machine.
-    People,
+    /// TLS, for people; without an acceptor plain HTTP, for people on this machine.
+    People(Option<TlsAcceptor>),
 }
 
 /// Where a call comes from; put beside every request.
@@ -128,7 +128,8 @@ async fn connection(
 ) -> Result<(), Ended> {
     stream.set_nodelay(true).map_err(|source| Ended::Socket { source })?;
     let (acceptor, with_certificate) = match door {
-        Door::People => return http(stream, remote, None, router, limits, stop).await,
+        Door::People(None) => return http(stream, remote, None, router, limits, stop).await,
+        Door::People(Some(acceptor)) => (acceptor, false),
         Door::Agents(acceptor) => (acceptor, true),
         Door::Enrolment(acceptor) => (acceptor, false),
     };

@@ -12,7 +12,7 @@ mod tls;
 pub(crate) use authority::{Authority, AuthorityError, certificate_der};
 pub(crate) use caller::{CallerError, ClientIdentity, caller};
 pub(crate) use client::{ClientCertificate, Request, RequestError};
-pub(crate) use tls::{enrolment_config, server_config, server_name};
+pub(crate) use tls::{certified_name, open_config, server_config};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{

@@ -2,46 +2,60 @@
 //!
 //! Writes go through one connection and begin with BEGIN IMMEDIATE, so that no transaction fails half
 //! way because another one wrote first; reads have connections of their own that cannot write. WAL with
-//! synchronous FULL: what was answered is on the disk. Another process (the command line beside a
+//! synchronous FULL: what was answered is on the disk. Check-ins, the most frequent of all calls, share transactions. Another process (the command line beside a
 //! running server) is waited for at most [`BUSY_TIMEOUT`].
 
 mod appliances;
+mod audit;
 mod certificates;
 mod chain;
 mod chain_states;
+mod changes;
+mod check_ins;
 mod credentials;
 mod enrolment;
 mod escalations;
 mod evidence;
+mod evidence_subjects;
 mod executions;
 mod figures;
 mod health;
 mod incidents;
 mod kill_switch;
 mod once;
+mod order_state;
 mod orders;
+mod people;
 mod rules;
+mod sessions;
 mod sites;
 mod stamps;
 mod standing;
 mod targets;
 
-pub(crate) use appliances::KeyMismatch;
+pub(crate) use appliances::ApplianceRow;
+pub(crate) use audit::{Action, Actor, AuditRow, Entry};
 pub(crate) use certificates::{CertificateRow, Worth};
 pub(crate) use chain::{Link, Verdict};
 pub(crate) use chain_states::{ChainState, begun_anew};
+pub(crate) use check_ins::KeyMismatch;
 pub(crate) use credentials::{CredentialRow, Recipient, Sealed};
 pub(crate) use enrolment::{Enrolled, Keys, NewToken, NotEnrolled};
 pub(crate) use escalations::EscalationRow;
 pub(crate) use evidence::{BundleRow, NewEvidence, SuspiciousRow};
+pub(crate) use evidence_subjects::{EvidenceFilter, StoredBundle};
 pub(crate) use executions::ExecutionRow;
 pub(crate) use figures::Figures;
 pub(crate) use incidents::{IncidentRow, Resolved};
 pub(crate) use kill_switch::{Change, KillSwitchRow};
 pub(crate) use once::Once;
-pub(crate) use orders::{CannotOrder, Noted, OrderFilter, OrderRow, OrderState, SignedOrder};
+pub(crate) use order_state::OrderState;
+pub(crate) use orders::{CannotOrder, Noted, OrderFilter, OrderRow, SignedOrder};
+pub(crate) use people::PersonRow;
+pub(crate) use rules::RuleRow;
+pub(crate) use sessions::{ABSOLUTE, CameBy, IDLE, SessionRow};
+pub(crate) use sites::SiteRow;
 pub(crate) use stamps::StampKind;
-pub(crate) use standing::Standing;
 pub(crate) use targets::TargetRow;
 
 use crate::clock;
@@ -151,6 +165,7 @@ pub(crate) struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     write_seconds: Histogram,
+    check_ins: Arc<check_ins::Queue>,
 }
 
 impl Store {
@@ -165,12 +180,16 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         let open = |source| StoreError::Open { path: path.to_owned(), source };
-        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        // A connection to a file does not break while it lies idle: to try each before its use costs and finds nothing.
+        let pool = |connections| {
+            let options = SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
+            options.acquire_timeout(ACQUIRE_TIMEOUT)
+        };
         let write_seconds = Histogram::new(WRITE_BUCKETS);
         let writer = measured(pool(1), &write_seconds).connect_with(options.clone()).await.map_err(open)?;
         MIGRATIONS.run(&writer).await.map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(open)?;
-        Ok(Self { writer, readers, write_seconds })
+        Ok(Self { writer, readers, write_seconds, check_ins: Arc::default() })
     }
 
     /// How long each transaction that may write held the one connection, in seconds.

@@ -8,6 +8,8 @@ use msp_contracts::ids::Counter;
 use msp_contracts::keys;
 use msp_contracts::signed::Freshness;
 use serde_json::Value;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 fn freshness(reply: &CheckinReply, agent: &crate::clinic::Agent) -> Freshness {
     Freshness::verify(&reply.freshness, &[agent.central]).unwrap()
@@ -97,4 +99,36 @@ async fn the_same_key_in_capitals_is_the_same_key() {
     let mut body = agent.checkin();
     body["agent_public_key"] = Value::from(body["agent_public_key"].as_str().unwrap().to_uppercase());
     let _: CheckinReply = good(agent.post(&server, "/api/appliances/checkin", &body).await).await;
+}
+
+#[tokio::test]
+async fn of_many_at_once_each_gets_its_own_number_and_one_that_cannot_be_stored_takes_no_other_with_it() {
+    let clinic = Clinic::new();
+    let agents: Vec<_> = (1..=4).map(|number| Arc::new(clinic.issue(&format!("apl-{number}")))).collect();
+    let server = Arc::new(clinic.serve());
+    let poison = "CREATE TRIGGER poison BEFORE UPDATE ON appliances WHEN NEW.appliance = 'apl-2'
+                  BEGIN SELECT RAISE(ABORT, 'this row cannot be written'); END";
+    clinic.database().execute_batch(poison).unwrap();
+    let tasks: Vec<_> = (0..25)
+        .flat_map(|_| agents.iter().map(Arc::clone))
+        .map(|agent| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move {
+                let response = agent.post(&server, "/api/appliances/checkin", &agent.checkin()).await;
+                if agent.appliance == "apl-2" {
+                    problem(response, 503, "database_unavailable").await;
+                    return None;
+                }
+                let reply: CheckinReply = good(response).await;
+                Some((agent.appliance.clone(), freshness(&reply, &agent).stamp.sequence))
+            })
+        })
+        .collect();
+    let mut numbers = HashSet::new();
+    for task in tasks {
+        numbers.extend(task.await.unwrap());
+    }
+    let expected =
+        [1, 3, 4].into_iter().flat_map(|of| (1..=25).map(move |number| (format!("apl-{of}"), Counter(number))));
+    assert_eq!(numbers, expected.collect());
 }

@@ -190,7 +190,7 @@ impl Server {
     }
 
     pub fn page(&self, path: &str) -> String {
-        format!("http://{}{path}", self.people)
+        format!("https://{}{path}", self.people)
     }
 
     pub fn terminate(&self) {

@@ -231,7 +231,7 @@ fn a_directory_that_init_did_not_make_is_named_with_the_cure() {
 #[test]
 fn every_help_teaches_with_an_example() {
     let clinic = Clinic::new();
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 21] = [
         &[],
         &["targets"],
         &["rules"],
@@ -246,6 +246,12 @@ fn every_help_teaches_with_an_example() {
         &["rules", "list"],
         &["site", "tier"],
         &["appliance", "forget-key"],
+        &["order", "issue"],
+        &["order", "list"],
+        &["order", "show"],
+        &["kill-switch", "engage"],
+        &["kill-switch", "release"],
+        &["kill-switch", "show"],
         &["list"],
     ];
     for command in commands {

@@ -1,6 +1,7 @@
 //! Evidence: what is believed, what the chain admits, and what is set aside.
 
 use crate::clinic::{Agent, Clinic, Server, good, hash, problem};
+use crate::people;
 use msp_contracts::api::EvidenceReply;
 use msp_contracts::dsse::{Envelope, Signed};
 use msp_contracts::evidence::GENESIS_HASH;
@@ -129,8 +130,9 @@ async fn suspicious(clinic: &Clinic, agent: &Agent, server: &Server, envelope: &
     assert_eq!(noted.len(), before["suspicious"].as_array().unwrap().len() + 1);
     let noted: Vec<&Value> = noted.iter().filter(|row| row["hash"] == json!(hash(envelope))).collect();
     assert_eq!(noted[0]["reason"], json!(reason));
-    let page = reqwest::get(server.page("/")).await.unwrap().text().await.unwrap();
-    assert!(page.contains("Set aside as suspicious") && page.contains(reason), "{page}");
+    let path = format!("/evidence/clinic-a/{}/{}", agent.appliance, agent.chain_id);
+    let (page, word) = (people::inside(clinic, server).await.get(&path).await, reason.replace('_', " "));
+    page.shows(&["Set aside as suspicious", &word]);
 }
 
 #[tokio::test]
@@ -229,8 +231,8 @@ async fn an_appliance_whose_state_was_lost_begins_another_chain_and_both_are_sho
         agent.accepted(&server, &envelope).await;
     }
     let first = agent.chain_id.to_string();
-    let page = async || reqwest::get(server.page("/")).await.unwrap().text().await.unwrap();
-    assert!(!page().await.contains("a new chain began"));
+    let mut visitor = people::inside(&clinic, &server).await;
+    assert!(!visitor.get("/").await.text.contains("began a new chain"));
 
     // The state is lost, the key is not. The lowest id: the order is that of the beginnings.
     agent.chain_id = ChainId::from_random([0; 8]);
@@ -253,10 +255,10 @@ async fn an_appliance_whose_state_was_lost_begins_another_chain_and_both_are_sho
     let whole = |bundles| [bundles, 0, 0, 0];
     assert_eq!(chains(&clinic), [(first, whole(3)), (second, whole(2)), (third, whole(1))]);
     let text = clinic.ok(&["list", "evidence", "--dir", clinic.dir_text()]);
-    for shown in [page().await, text] {
-        assert!(shown.contains("a new chain began") && shown.contains("the one before ended at 3"), "{shown}");
-        assert!(shown.contains("the one before ended at 2"), "{shown}");
-    }
+    assert!(text.contains("a new chain began") && text.contains("the one before ended at 3"), "{text}");
+    assert!(text.contains("the one before ended at 2"), "{text}");
+    let ended = ["began a new chain of evidence", "The one before ended at 3", "The one before ended at 2"];
+    visitor.get("/").await.shows(&ended);
 }
 
 #[tokio::test]

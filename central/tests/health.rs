@@ -1,6 +1,7 @@
 //! Health is a real write and read, and a database that fails is a 503 that says when to come again.
 
 use crate::clinic::{Clinic, SITE, good, incident, problem};
+use crate::people;
 use msp_contracts::api::{Health, HealthStatus};
 use serde_json::Value;
 
@@ -31,12 +32,13 @@ async fn health_fails_with_the_reason_while_the_database_cannot_be_written() {
 async fn while_another_program_holds_the_database_every_write_is_a_503_and_reads_go_on() {
     let clinic = Clinic::new();
     let (agent, server) = (clinic.issue("apl-1"), clinic.serve());
+    let mut visitor = people::inside(&clinic, &server).await;
     let holder = clinic.database();
     holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let (health, record, page) = tokio::join!(
         agent.client.get(server.url("/health")).send(),
         agent.client.post(server.url("/incidents")).json(&incident(SITE)).send(),
-        reqwest::get(server.page("/")),
+        visitor.get("/"),
     );
     let health = health.unwrap();
     assert_eq!(health.status().as_u16(), 503);
@@ -44,7 +46,7 @@ async fn while_another_program_holds_the_database_every_write_is_a_503_and_reads
     let record = record.unwrap();
     assert_eq!(record.headers()["retry-after"], "5");
     problem(record, 503, "database_unavailable").await;
-    assert_eq!(page.unwrap().status().as_u16(), 200);
+    assert_eq!(page.status.as_u16(), 200);
 
     holder.execute_batch("ROLLBACK").unwrap();
     let _: Health = good(agent.get(&server, "/health").await).await;

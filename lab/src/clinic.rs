@@ -15,6 +15,8 @@ use tempfile::TempDir;
 /// The clinic's site.
 pub const SITE: &str = "clinic-a";
 const APPLIANCE: &str = "appliance-1";
+/// Who looks at Central Command's pages.
+const PERSON: &str = "lab";
 /// Both servers' WinRM account; they listen on loopback only and live as long as the lab.
 const ACCOUNT: &str = "msp-svc";
 
@@ -54,6 +56,15 @@ pub struct CentralAddress {
     pub people: String,
     /// For appliances that enrol: address and port.
     pub enroll: String,
+    /// Where people's browsers go.
+    pub people_url: String,
+}
+
+/// A link that lets the lab's person in once.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LoginLink {
+    /// The address.
+    pub url: String,
 }
 
 impl Clinic {
@@ -141,9 +152,18 @@ impl Clinic {
         self.file("central")
     }
 
-    /// Where people find Central Command's page.
+    /// Where people find Central Command's pages.
     pub fn people(&self) -> Option<String> {
-        self.address.as_ref().map(|address| format!("http://{}/", address.people))
+        self.address.as_ref().map(|address| address.people_url.clone())
+    }
+
+    /// A link that lets the lab's person into Central Command's pages, once.
+    ///
+    /// # Errors
+    /// When Central Command never ran here.
+    pub async fn login_link(&self) -> anyhow::Result<LoginLink> {
+        let printed = succeed("msp-central", &["login-link", "--dir", &self.central_dir(), "--json", PERSON]).await?;
+        serde_json::from_slice(&printed).context("reading the login link")
     }
 
     /// Starts everything.
@@ -179,7 +199,9 @@ impl Clinic {
         for folder in ["logs", "agent/windows", "agent/rules"] {
             std::fs::create_dir_all(self.path().join(folder)).with_context(|| format!("{folder}: cannot be made"))?;
         }
-        succeed("msp-central", &["init", "--dir", &self.central_dir(), "--name", "127.0.0.1"]).await?;
+        let central = self.central_dir();
+        succeed("msp-central", &["init", "--dir", &central, "--name", "127.0.0.1"]).await?;
+        succeed("msp-central", &["person", "add", "--dir", &central, PERSON]).await?;
         Ok(())
     }
 
@@ -346,10 +368,11 @@ impl Clinic {
     pub async fn start_central(&mut self) -> anyhow::Result<()> {
         let any = "127.0.0.1:0".to_owned();
         let before = self.address.clone();
-        let CentralAddress { agents, people, enroll } =
-            before.unwrap_or(CentralAddress { agents: any.clone(), people: any.clone(), enroll: any });
+        let (agents, people, enroll) =
+            before.map_or((any.clone(), any.clone(), any), |old| (old.agents, old.people, old.enroll));
         let dir = self.central_dir();
-        let listen = ["--listen", &agents, "--people", &people, "--enroll", &enroll];
+        // No browser knows the authority of a clinic that lives for an hour; it is on loopback.
+        let listen = ["--listen", &agents, "--people", &people, "--people-http", "--enroll", &enroll];
         let args = [&["serve", "--dir", &dir, "--exit-with-stdin"], &listen[..]].concat();
         let mut central = Process::start_in(&self.path().join("logs"), "central", "msp-central", &args, self.time)?;
         self.address = Some(central.ready().await?);

@@ -30,9 +30,9 @@ const DRIFTS: [(bool, Drift); 10] = [
 
 /// Keeps the clinic running until it is dropped.
 pub async fn keep_running(clinic: &mut Clinic, progress: Progress) -> anyhow::Result<()> {
-    if let Some(people) = clinic.people() {
-        progress.say(&format!("Central Command's page: {people}"));
-    }
+    let link = clinic.login_link().await?;
+    progress.say(&format!("Central Command's pages, by a link that works once: {}", link.url));
+    progress.say(&format!("another link: msp-central login-link --dir {} lab", clinic.central_dir()));
     progress.say(&format!("the agent: msp-agent incidents --config {}", clinic.config()));
     progress.say("the agent checks this computer too: what it finds here goes to a person, nothing here is changed");
     progress.say("something drifts once a minute; Ctrl-C stops everything");

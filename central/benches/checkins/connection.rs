@@ -13,6 +13,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// A recipient of age: nobody here decrypts anything.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     request: Vec<u8>,
@@ -64,6 +67,7 @@ fn request(server: &Server, index: usize) -> Vec<u8> {
         "mac_address": "00:11:22:33:44:55", "ip_addresses": ["192.168.10.250", "fe80::1"], "uptime_seconds": 86400,
         "agent_version": "0.1.0", "nixos_version": "25.05", "has_local_credentials": true,
         "agent_public_key": keys::public_to_hex(&keys::from_seed([seed + 1; 32]).verifying_key()),
+        "agent_encryption_key": RECIPIENT,
         "agent": {
             "chain": format!("{index:016x}"), "started_at": "2026-01-02T03:04:05Z", "kill_switch": false,
             "dry_run": false, "healing_tier": "standard", "rules_loaded": 27, "quarantined": [], "outbox_pending": 0,

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 /// Check-ins a second on one core: what is wanted now, and later.
 const AIMS: [u32; 2] = [2_000, 5_000];
-const SITES: usize = 8;
-const APPLIANCES_OF_A_SITE: usize = 8;
+const SITES: usize = 16;
+const CONNECTIONS_OF_AN_APPLIANCE: usize = 4;
 const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(3);
 
@@ -40,7 +40,7 @@ fn main() {
     let (own, servers) = (cores[cores.len() - 1], cores[0]);
     // A child inherits where it may run.
     server::pin(servers);
-    let server = Server::start(SITES, APPLIANCES_OF_A_SITE);
+    let server = Server::start(SITES);
     server::pin(own);
     if own == servers {
         println!("one core only: client and server share it, and the rate is of both");
@@ -60,14 +60,19 @@ struct Seen {
 
 async fn measure(server: &Server) {
     let mut connections = Vec::new();
-    for index in 0..server.appliances.len() {
-        connections.push(Connection::open(server, index).await);
+    for _ in 0..CONNECTIONS_OF_AN_APPLIANCE {
+        for appliance in 0..SITES {
+            let mut connection = Connection::open(server, appliance).await;
+            connection.check_in().await;
+            connections.push((appliance, connection));
+        }
     }
+    // To a key that the first check-in has told.
+    server.set_credentials();
     let begin = Instant::now() + WARM_UP;
     let end = begin + MEASURED;
     let tasks: Vec<_> = connections
         .into_iter()
-        .enumerate()
         .map(|(appliance, mut connection)| {
             tokio::spawn(async move {
                 let mut seen = Seen { appliance, ..Seen::default() };
@@ -104,8 +109,10 @@ fn verify(seen: &[Seen], key: VerifyingKey) {
     for Seen { appliance, replies, .. } in seen {
         for reply in replies {
             let reply: CheckinReply = serde_json::from_slice(reply).unwrap();
-            let stamp = Freshness::verify(&reply.freshness, &[key]).unwrap().stamp;
-            assert!(numbers.insert((*appliance, stamp.sequence)), "number {} twice", stamp.sequence);
+            let fresh = Freshness::verify(&reply.freshness, &[key]).unwrap();
+            let told = fresh.windows_targets.iter().filter(|target| target.credentials.is_some()).count();
+            assert_eq!(told, server::SERVERS_OF_A_SITE, "every server, with its credentials");
+            assert!(numbers.insert((*appliance, fresh.stamp.sequence)), "number {} twice", fresh.stamp.sequence);
         }
     }
 }

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// How many Windows servers an appliance looks after.
+pub const SERVERS_OF_A_SITE: usize = 4;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_msp-central");
 
 /// The cores this process may run on.
@@ -50,26 +52,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the program with a fleet of `sites` times `appliances`; each site has four Windows servers.
-    pub fn start(sites: usize, appliances: usize) -> Self {
+    /// Starts the program with a fleet of `sites`, each with one appliance and its Windows servers.
+    pub fn start(sites: usize) -> Self {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("central");
-        run(&dir, &["init", "--name", "127.0.0.1"]);
+        run(&["init"], &dir, &["--name", "127.0.0.1"]);
+        let file = root.path().join("targets.json");
+        let targets: Vec<Value> = (1..=SERVERS_OF_A_SITE)
+            .map(|host| json!({ "hostname": format!("SRV{host}"), "ip_address": format!("192.168.10.{host}") }))
+            .collect();
+        std::fs::write(&file, json!(targets).to_string()).unwrap();
         let mut fleet = Vec::new();
         for site in 0..sites {
-            let site = format!("clinic-{site}");
-            for appliance in 0..appliances {
-                let (id, folder) = (format!("apl-{appliance}"), root.path().join(format!("{site}-{appliance}")));
-                let out = folder.to_str().unwrap();
-                run(&dir, &["issue", "--site", &site, "--appliance", &id, "--out", out]);
-                fleet.push(Appliance { site: site.clone(), folder });
-            }
-            let targets: Vec<Value> = (1..=4)
-                .map(|host| json!({ "hostname": format!("SRV{host}"), "ip_address": format!("192.168.10.{host}") }))
-                .collect();
-            let file = root.path().join("targets.json");
-            std::fs::write(&file, json!(targets).to_string()).unwrap();
-            run(&dir, &["targets", "set", "--site", &site, file.to_str().unwrap()]);
+            let (site, folder) = (format!("clinic-{site}"), root.path().join(format!("appliance-{site}")));
+            run(&["issue"], &dir, &["--site", &site, "--appliance", "apl-1", "--out", folder.to_str().unwrap()]);
+            run(&["targets", "set"], &dir, &["--site", &site, file.to_str().unwrap()]);
+            fleet.push(Appliance { site, folder });
         }
         let mut child = Command::new(PROGRAM)
             .arg("serve")
@@ -99,6 +97,19 @@ impl Server {
         self.root.path().join("central/ca.pem")
     }
 
+    /// Gives every appliance a logon for each of its servers.
+    pub fn set_credentials(&self) {
+        let (dir, file) = (self.root.path().join("central"), self.root.path().join("password"));
+        std::fs::write(&file, "a long password of a service account").unwrap();
+        let logon = ["--username", "CLINIC\\msp-svc", "--password-file", file.to_str().unwrap()];
+        for appliance in &self.appliances {
+            for host in 1..=SERVERS_OF_A_SITE {
+                let of = [appliance.site.as_str(), &format!("SRV{host}")];
+                run(&["targets", "credentials", "set"], &dir, &[&of[..], &logon].concat());
+            }
+        }
+    }
+
     pub fn cpu_time(&self) -> Duration {
         cpu_time(&self.child.id().to_string())
     }
@@ -111,11 +122,8 @@ impl Drop for Server {
     }
 }
 
-fn run(dir: &Path, arguments: &[&str]) {
-    let (words, further) = match arguments[0] {
-        "targets" => arguments.split_at(2),
-        _ => arguments.split_at(1),
-    };
+/// Runs a command, which must succeed.
+fn run(words: &[&str], dir: &Path, further: &[&str]) {
     let output = Command::new(PROGRAM).args(words).arg("--dir").arg(dir).args(further).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -58,7 +58,7 @@ async fn take_in(who: &Caller, context: &Context, envelope: &Envelope) -> Result
     let bundle = verified(envelope, key)?;
     let link = link(who, &bundle, envelope)?;
     let bytes = envelope.to_bytes().map_err(|error| not_verified(&error))?;
-    let new = NewEvidence { link, envelope: &bytes, signer: pinned.as_deref().unwrap_or_default() };
+    let new = NewEvidence { link, envelope: &bytes, signer: pinned.as_deref().unwrap_or_default(), bundle: &bundle };
     let now = clock::now();
     let held = context.store.take_in(who, &new, now).await?;
     let duplicate = match held.verdict {

@@ -1,10 +1,10 @@
 //! `kill-switch`: stop every change of a site or of one appliance, and allow them again.
 
-use super::{Dir, Site, asker, print_json, table};
+use super::{Dir, Site, asker, person, print_json, table};
 use crate::clock;
 use crate::kill_switch;
 use crate::signing::Signer;
-use crate::store::{Change, KillSwitchRow, Store};
+use crate::store::{Action, Change, Entry, KillSwitchRow, Store, StoreError};
 use clap::{Args, Subcommand};
 use std::io::Write;
 
@@ -73,6 +73,11 @@ impl Asked {
         Change { site: &self.site, appliance: self.appliance.as_deref(), reason: &self.reason, by: self.by.name() }
     }
 
+    async fn audit(&self, store: &Store, action: Action) -> Result<(), StoreError> {
+        let (actor, subject) = (person::actor(&self.by), self.whom());
+        store.audit(&Entry { actor: &actor, action, subject: &subject, done: true, reason: &self.reason }).await
+    }
+
     fn whom(&self) -> String {
         match &self.appliance {
             Some(appliance) => format!("{}/{appliance}", self.site),
@@ -86,6 +91,7 @@ pub(super) async fn run(command: &Command, out: &mut dyn Write) -> anyhow::Resul
         Command::Engage(asked) => {
             let store = asked.store().await?;
             kill_switch::engage(&store, asked.change(), clock::now()).await?;
+            asked.audit(&store, Action::EngageKillSwitch).await?;
             store.close().await;
             let whom = asked.whom();
             writeln!(out, "The kill switch of {whom} is engaged: told at each next check-in, until it is released.")?;
@@ -100,6 +106,7 @@ async fn release(asked: &Asked, out: &mut dyn Write) -> anyhow::Result<()> {
     let store = asked.store().await?;
     let signer = Signer::load(&asked.dir.directory())?;
     let issued = kill_switch::disengage(&store, &signer, asked.change(), clock::now()).await?;
+    asked.audit(&store, Action::ReleaseKillSwitch).await?;
     let switches = store.kill_switches(Some(&asked.site)).await?;
     store.close().await;
     writeln!(out, "The kill switch of {} is released.", asked.whom())?;

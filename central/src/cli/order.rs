@@ -4,13 +4,13 @@
 
 mod show;
 
-use super::{Dir, Refused, asker, print_json, table};
+use super::{Dir, Refused, asker, person, print_json, table};
 use crate::clock;
 use crate::directory::{self, Readers};
 use crate::fleet::Appliance;
 use crate::orders::{self, NewOrder};
 use crate::signing::Signer;
-use crate::store::{OrderFilter, OrderRow, OrderState};
+use crate::store::{Action, Entry, OrderFilter, OrderRow, OrderState};
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::ids::OrderId;
@@ -287,6 +287,10 @@ async fn issue(
     let new =
         NewOrder { expires_in: terms.expires_in, execute_by, ..NewOrder::new(action, terms.by.name(), &terms.reason) };
     let row = orders::issue(&store, &signer, who, new, now).await?;
+    let (actor, subject) = (person::actor(&terms.by), who.to_string());
+    let action = if row.order.action.class() == "revoke" { Action::RevokeOrder } else { Action::IssueOrder };
+    let reason = format!("{}, {}: {}", row.order.order_id, row.order.action.class(), terms.reason);
+    store.audit(&Entry { actor: &actor, action, subject: &subject, done: true, reason: &reason }).await?;
     store.close().await;
     if let Some(file) = &terms.out {
         directory::write_new(file, &row.envelope, Readers::All)?;

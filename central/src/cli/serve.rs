@@ -1,12 +1,13 @@
 //! `serve`: the server, until it is told to stop.
 
 use super::{Dir, duration};
-use crate::app::{self, Options};
+use crate::app::{self, Options, PeopleDoor};
 use crate::listen::Limits;
 use clap::Args;
 use jiff::SignedDuration;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const EXAMPLE: &str = "\
@@ -15,7 +16,8 @@ Example:
     --listen 0.0.0.0:8443 --people 127.0.0.1:8444
 
 When the listeners are bound, one line of JSON is printed:
-  {\"ready\":true,\"agents\":\"0.0.0.0:8443\",\"people\":\"127.0.0.1:8444\"}
+  {\"ready\":true,\"agents\":\"0.0.0.0:8443\",\"people\":\"127.0.0.1:8444\",
+   \"people_url\":\"https://central.example.org:8444\"}
 
 New appliances enrol by a token (`msp-central enroll-token`) at a listener of its own, \
 which takes nothing else and may be open only while you enrol:
@@ -24,7 +26,7 @@ which takes nothing else and may be open only while you enrol:
 
 Port 0 takes a free port, which that line tells. \
 SIGTERM and SIGINT stop the server within a second; calls under way may end. \
-The people's page (http://127.0.0.1:8444/) has no login yet and listens on loopback only.";
+People log in at people_url: `msp-central person add` and `msp-central login-link` let the first one in.";
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -35,9 +37,21 @@ pub(super) struct Arguments {
     /// Where agents connect: HTTPS with client certificates
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// Where people look, over HTTP: loopback only
+    /// Where people look and act, over HTTPS with the server's certificate
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8444")]
     people: SocketAddr,
+    /// Another certificate (PEM, its chain with it) for people's browsers
+    #[arg(long, value_name = "FILE", requires = "people_key", conflicts_with = "people_http")]
+    people_cert: Option<PathBuf>,
+    /// The key of --people-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "people_cert")]
+    people_key: Option<PathBuf>,
+    /// Serve people without TLS; loopback only
+    #[arg(long)]
+    people_http: bool,
+    /// Where people find the pages, for links [default: the first name of the certificate, and the port]
+    #[arg(long, value_name = "URL", value_parser = url)]
+    people_url: Option<String>,
     /// Where new appliances enrol by a token: HTTPS without client certificates; nowhere unless given
     #[arg(long, value_name = "ADDRESS:PORT")]
     enroll: Option<SocketAddr>,
@@ -65,9 +79,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let people_door = match (&arguments.people_cert, &arguments.people_key) {
+        (Some(certificate), Some(key)) => PeopleDoor::Files { certificate: certificate.clone(), key: key.clone() },
+        _ if arguments.people_http => PeopleDoor::Http,
+        _ => PeopleDoor::OwnCertificate,
+    };
     let options = Options {
         agents: arguments.listen,
         people: arguments.people,
+        people_door,
+        people_url: arguments.people_url.clone(),
         enroll: arguments.enroll,
         agents_url: arguments.agents_url.clone(),
         certificate_life: arguments.certificate_lifetime,
@@ -84,4 +105,14 @@ pub(super) async fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::R
 
 fn https(text: &str) -> Result<String, String> {
     if text.starts_with("https://") { Ok(text.to_owned()) } else { Err("it must begin with https://".to_owned()) }
+}
+
+/// An address that links can begin with.
+fn url(text: &str) -> Result<String, String> {
+    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|begin| text.starts_with(begin));
+    if text.starts_with("https://") || local {
+        Ok(text.to_owned())
+    } else {
+        Err("it must begin with https:// (or http:// and a loopback name)".to_owned())
+    }
 }

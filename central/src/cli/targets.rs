@@ -45,11 +45,11 @@ An entry needs an IP address: it is the only thing a target is routed by.
   port                default 5986, over http 5985
   authentication      ntlm (default), or basic: over https only, because
                       it sends the password
-  certificate_sha256  believe this certificate and no other. On the server:
+  certificate_sha256  believe this certificate and no other; to see it:
                       openssl s_client -connect ADDRESS:5986 </dev/null |
                         openssl x509 -noout -fingerprint -sha256
-  appliance           the appliance that looks after the server, else the one that
-                      checked in first
+  appliance           the one that looks after the server; if not
+                      said, the first of the site that checked in
 A file that holds nothing is refused; the list [] takes all servers away.";
 
 /// Where WinRM listens over plain HTTP.

@@ -1,53 +1,53 @@
-//! Evidence: the state of each chain, what contradicted it, and the latest bundles.
+//! `/evidence`: every bundle that was received, to be found by site, kind, check, machine or id.
 
-use super::frame::{appliance, badge, machine, short, table, time};
-use crate::store::{BundleRow, ChainState, Store, StoreError, SuspiciousRow, begun_anew};
+use super::appliance::chain_state;
+use super::frame::{Kind, Section, icon, live, page as framed};
+use super::session::Session;
+use super::words::{Column, ago_text, check_name, link, machine, nothing, outcome, short, table};
+use super::{Failure, People};
+use crate::clock;
+use crate::store::{BundleRow, ChainState, EvidenceFilter};
+use axum::extract::{Query, State};
+use jiff::Timestamp;
 use maud::{Markup, html};
 use msp_contracts::evidence::{Bundle, BundleKind};
+use serde::Deserialize;
 use serde_json::Value;
+use std::sync::Arc;
 
-fn chain(row: &ChainState) -> Markup {
-    html! { tr {
-        td {
-            @if row.forks + row.broken > 0 { (badge("bad", "contradicted")) }
-            @else if row.gaps > 0 { (badge("waiting", "gaps")) }
-            @else if row.chain.is_some() { (badge("good", "whole")) }
-            @else { (badge("waiting", "empty")) }
-        }
-        th scope="row" { (appliance(&row.site_id, &row.appliance)) }
-        td { @if let Some(chain) = &row.chain { code { (chain) } } }
-        td { @if let Some(at) = &row.first_received { (time(at)) } }
-        td.number { (row.bundles) }
-        td.number { (row.head_sequence) }
-        td.number { (row.gaps) }
-        td.number { (row.forks) }
-        td.number { (row.broken) }
-        td { @if let Some(hash) = &row.head_hash { (short(hash)) } }
-    } }
+/// How many bundles a page shows.
+const PAGE: u32 = 50;
+
+const KINDS: [(&str, &str); 6] = [
+    ("heal", "Heal"),
+    ("refusal", "Refusal"),
+    ("escalation", "A person was asked"),
+    ("status_change", "Change of a check's status"),
+    ("roll_up", "Hourly roll-up"),
+    ("order", "Order"),
+];
+
+#[derive(Deserialize, Default)]
+pub(super) struct Filter {
+    #[serde(default)]
+    site: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    check: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    page: String,
 }
 
-/// A beginning after the first: nothing is refused for it, and nobody is to overlook it.
-fn begun((before, new): (&ChainState, &ChainState)) -> Markup {
-    html! { p {
-        (badge("waiting", "new chain")) " " (appliance(&new.site_id, &new.appliance)) ": a new chain began at "
-        (time(new.first_received.as_deref().unwrap_or_default()))
-        "; the one before ended at " (before.head_sequence) "."
-    } }
-}
-
-fn suspicious(row: &SuspiciousRow) -> Markup {
-    html! { tr {
-        td { (badge("bad", &row.reason)) }
-        th scope="row" { code { (row.bundle_id) } }
-        td { (appliance(&row.site_id, &row.appliance)) }
-        td { code { (row.chain) } }
-        td.text { (row.explanation) }
-        td { (time(&row.received_at)) }
-    } }
+/// The page of a bundle.
+pub(super) fn bundle_path(row: &BundleRow) -> String {
+    format!("/evidence/{}/{}/{}/{}", row.site_id, row.appliance, row.chain, row.sequence)
 }
 
 /// The status in a recorded state, in the checks' own words where the wire has one for it.
-fn status(state: &Value) -> Option<&str> {
+fn status_word(state: &Value) -> Option<&str> {
     // The agent's own word, where it is there, says more than the wire's.
     if let Some(ours) = state.get("detail").and_then(Value::as_str) {
         return Some(ours);
@@ -61,53 +61,131 @@ fn status(state: &Value) -> Option<&str> {
 }
 
 /// What a bundle proves, in a few words.
-fn proves(bundle: &Bundle) -> String {
-    let ended = bundle.detail.map_or("no outcome", |detail| detail.as_str());
+pub(super) fn proves(bundle: &Bundle) -> (Kind, String) {
+    let (kind, ended) = bundle.detail.map_or((Kind::Idle, "no outcome"), outcome);
     match bundle.kind {
-        BundleKind::StatusChange => match (status(&bundle.pre_state), status(&bundle.post_state)) {
-            (Some(before), Some(after)) => format!("{before} -> {after}"),
-            (None, Some(after)) => format!("first seen: {after}"),
-            _ => "status changed".to_owned(),
-        },
-        BundleKind::RollUp => format!("{} stayed compliant", bundle.roll_up.len()),
-        BundleKind::Heal => format!("heal: {ended}"),
-        BundleKind::Refusal => format!("refusal: {ended}"),
-        BundleKind::Escalation => "a person was asked".to_owned(),
-        BundleKind::Order => format!("order: {ended}"),
+        BundleKind::StatusChange => {
+            let after = status_word(&bundle.post_state);
+            let kind = match after {
+                Some("compliant") => Kind::Good,
+                Some("drift") => Kind::Bad,
+                _ => Kind::Waiting,
+            };
+            match (status_word(&bundle.pre_state), after) {
+                (Some(before), Some(after)) => (kind, format!("{before} → {after}")),
+                (None, Some(after)) => (kind, format!("first seen: {after}")),
+                _ => (Kind::Idle, "status changed".to_owned()),
+            }
+        }
+        BundleKind::RollUp => (Kind::Good, format!("{} checks stayed compliant", bundle.roll_up.len())),
+        BundleKind::Heal => (kind, format!("heal: {ended}")),
+        BundleKind::Refusal => (kind, format!("refusal: {ended}")),
+        BundleKind::Escalation => (Kind::Waiting, "a person was asked".to_owned()),
+        BundleKind::Order => (kind, format!("order: {ended}")),
     }
 }
 
-fn bundle(row: &BundleRow) -> Markup {
+fn row(row: &BundleRow, now: Timestamp) -> Vec<Markup> {
     let bundle = row.bundle.as_ref();
-    html! { tr {
-        td.number { (row.sequence) }
-        th scope="row" { code title={ "SHA-256 " (row.hash) } { (row.bundle_id) } }
-        td { (appliance(&row.site_id, &row.appliance)) }
-        td { (short(&row.chain)) }
-        td { span.whole { (bundle.map_or("", |bundle| bundle.check.as_str())) } }
-        td { @if let Some(bundle) = bundle { (machine(&bundle.target.name, &bundle.target.host_id)) } }
-        td { @if let Some(bundle) = bundle { span.whole { (proves(bundle)) } } }
-        td.text { (bundle.map(|bundle| bundle.hipaa_controls.join(", ")).unwrap_or_default()) }
-        td { (time(&row.received_at)) }
-    } }
+    vec![
+        html! { a href=(bundle_path(row)) { code { (row.bundle_id) } } },
+        html! { @if let Some(bundle) = bundle { @let (kind, text) = proves(bundle); span class={ "status " (kind.as_str()) } { (icon(kind)) span { (text) } } } @else { span.faint { "cannot be read" } } },
+        html! { @if let Some(bundle) = bundle { (check_name(&bundle.check)) } },
+        html! { @if let Some(bundle) = bundle { (machine(&bundle.target.name, &bundle.target.host_id)) } },
+        html! { (row.site_id) },
+        html! { (row.sequence) },
+        short(&row.hash),
+        ago_text(&row.received_at, now),
+    ]
 }
 
-pub(super) async fn section(store: &Store, limit: u32) -> Result<Markup, StoreError> {
-    let states = store.chains(None).await?;
-    let chains: Vec<Markup> = states.iter().map(chain).collect();
-    let contradictions: Vec<Markup> = store.suspicious(None, limit).await?.iter().map(suspicious).collect();
-    let bundles: Vec<Markup> = store.bundles(None, limit).await?.iter().map(bundle).collect();
-    Ok(html! {
-        h2 { "Evidence" }
-        @for pair in begun_anew(&states) { (begun(pair)) }
-        (table(&["State", "Appliance", "Chain", "First received", "Bundles", "Head", "Gaps", "Forks", "Broken links", "Head hash"], &chains,
-            "No appliance yet."))
-        @if !contradictions.is_empty() {
-            h3 { "Set aside as suspicious" }
-            (table(&["Reason", "Bundle", "Appliance", "Chain", "What contradicts", "Received"], &contradictions, ""))
+fn select(name: &str, label: &str, chosen: &str, any: &str, options: &[(String, String)]) -> Markup {
+    html! { label { span { (label) } select name=(name) {
+        option value="" { (any) }
+        @for (value, text) in options { option value=(value) selected[value == chosen] { (text) } }
+    } } }
+}
+
+fn chain_row(row: &ChainState) -> Option<Vec<Markup>> {
+    let chain = row.chain.as_deref()?;
+    let path = format!("/evidence/{}/{}/{chain}", row.site_id, row.appliance);
+    Some(vec![
+        html! { a.whole href=(path) { (row.site_id) " / " (row.appliance) } },
+        chain_state(row),
+        html! { (row.bundles) },
+        html! { (row.gaps) },
+        html! { (row.forks + row.broken) },
+        html! { code { (chain) } },
+    ])
+}
+
+pub(super) async fn page(
+    session: Session,
+    State(people): State<Arc<People>>,
+    Query(filter): Query<Filter>,
+) -> Result<Markup, Failure> {
+    let now = clock::now();
+    let store = &people.store;
+    let some = |text: &'_ str| -> Option<String> { Some(text.trim().to_owned()).filter(|text| !text.is_empty()) };
+    let (site, kind, check, word) = (some(&filter.site), some(&filter.kind), some(&filter.check), some(&filter.q));
+    let wanted =
+        EvidenceFilter { site: site.as_deref(), kind: kind.as_deref(), check: check.as_deref(), word: word.as_deref() };
+    let number: u32 = filter.page.parse().unwrap_or(1_u32).clamp(1, 100_000);
+    let mut found = store.find_evidence(&wanted, (number - 1) * PAGE, PAGE + 1).await?;
+    let more = found.len() > usize::try_from(PAGE).unwrap_or(usize::MAX);
+    found.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+    let rows: Vec<_> = found.iter().map(|one| row(one, now)).collect();
+    let states = store.chains(site.as_deref()).await?;
+    let chains: Vec<_> = states.iter().filter_map(chain_row).collect();
+    let sites: Vec<_> = store.sites(None).await?.into_iter().map(|site| (site.site_id.clone(), site.site_id)).collect();
+    let checks: Vec<_> = store
+        .checks_with_evidence()
+        .await?
+        .into_iter()
+        .map(|check| (check_name(&check), check))
+        .map(|(name, check)| (check, name))
+        .collect();
+    let kinds = KINDS.map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+    let turn = |number: u32| {
+        link(
+            "/evidence",
+            &[
+                ("site", &filter.site),
+                ("kind", &filter.kind),
+                ("check", &filter.check),
+                ("q", &filter.q),
+                ("page", &number.to_string()),
+            ],
+        )
+    };
+    let filtered = site.is_some() || kind.is_some() || check.is_some() || word.is_some();
+    let content = html! {
+        div.head { h1 { "Evidence" } p.faint { "Signed on the appliance, chained by hash, kept here byte for byte. What is missing or contradicts is said, never smoothed over." } }
+        form.filter method="get" action="/evidence" role="search" {
+            (select("site", "Site", &filter.site, "every site", &sites))
+            (select("kind", "Kind", &filter.kind, "every kind", &kinds))
+            (select("check", "Check", &filter.check, "every check", &checks))
+            label { span { "Machine or id" } input name="q" value=(filter.q) placeholder="FS01, CB-…, INC-…"; }
+            button type="submit" { "Find" }
+            @if filtered { a href="/evidence" { "Clear" } }
         }
-        h3 { "Latest bundles" }
-        (table(&["Place", "Bundle", "Appliance", "Chain", "Check", "Machine", "What it proves", "Supports (45 CFR)", "Received"],
-            &bundles, "No evidence was received yet."))
-    })
+        (live("evidence", &html! {
+            @if rows.is_empty() {
+                @if filtered { (nothing("No bundle like this.", &html! { "Another word or kind may find it. " a href="/evidence" { "Show everything" } })) }
+                @else { (nothing("No evidence yet.", &html! { "Each heal, refusal and change of a check's status arrives as a signed bundle; checks that stay compliant arrive as an hourly roll-up." })) }
+            } @else {
+                (table("Bundles, the latest received first", &[Column::Text("Bundle"), Column::Text("What it proves"), Column::Text("Check"), Column::Text("Machine"), Column::Text("Site"), Column::Number("Place"), Column::Text("Hash"), Column::Text("Received")], &rows))
+                nav.pages aria-label="Pages" {
+                    @if number > 1 { a href=(turn(number - 1)) rel="prev" { "Newer" } }
+                    span.faint { "page " (number) }
+                    @if more { a href=(turn(number + 1)) rel="next" { "Older" } }
+                }
+            }
+            @if !chains.is_empty() {
+                h2 { "Chains" }
+                (table("Chains of evidence, to verify as a whole", &[Column::Text("Appliance"), Column::Text("State"), Column::Number("Bundles"), Column::Number("Gaps"), Column::Number("Contradictions"), Column::Text("Chain")], &chains))
+            }
+        }))
+    };
+    framed(&people, &session, Section::Evidence, "Evidence", content).await
 }

@@ -1,19 +1,46 @@
-//! What every page has around its content, and what its tables share: times, ages, machines, words with
-//! a colour. There is no script, so the page asks the browser to load it again.
+//! What every page has around its content: the way around, who is logged in, and what must not be overlooked.
+//!
+//! Parts marked `data-live` are replaced by the script when something has changed; without it they are as fresh as
+//! the loading of the page, whose time stands below.
 
+use super::assets::ASSETS;
+use super::session::Session;
+use super::words::time;
+use super::{Failure, People};
+use crate::clock;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiff::{SignedDuration, Timestamp};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// How often a browser loads the page again.
-const REFRESH_SECONDS: u32 = 30;
+pub(super) use super::words::{Kind, span};
 
-/// From this silence on something is wrong: an appliance checks in every minute.
-pub(super) const SILENT: SignedDuration = SignedDuration::from_mins(5);
+/// The parts of the site, as the navigation lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    Fleet,
+    Incidents,
+    Evidence,
+    Orders,
+    Rules,
+    KillSwitch,
+    People,
+    Audit,
+    /// One's own account; not in the list.
+    Account,
+}
 
-/// A whole page.
-pub(super) fn frame(title: &str, content: &Markup) -> Markup {
+const SECTIONS: [(Section, &str, &str); 8] = [
+    (Section::Fleet, "/", "Fleet"),
+    (Section::Incidents, "/incidents", "Incidents"),
+    (Section::Evidence, "/evidence", "Evidence"),
+    (Section::Orders, "/orders", "Orders"),
+    (Section::Rules, "/rules", "Rules"),
+    (Section::KillSwitch, "/kill-switch", "Kill switch"),
+    (Section::People, "/people", "People"),
+    (Section::Audit, "/audit", "Audit"),
+];
+
+fn document(title: &str, scripted: bool, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -21,91 +48,106 @@ pub(super) fn frame(title: &str, content: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta http-equiv="refresh" content=(REFRESH_SECONDS);
-                title { (title) " - Central Command" }
-                link rel="stylesheet" href="/style.css";
+                title { (title) " · Central Command" }
+                link rel="icon" href=(ASSETS.icon.path) type="image/svg+xml";
+                link rel="stylesheet" href=(ASSETS.style.path);
+                @if scripted { script src=(ASSETS.script.path) defer {} }
             }
-            body {
-                header { h1 { "Central Command" } }
-                main { (content) }
-            }
+            (body)
         }
     }
+}
+
+/// The picture that stands for a kind of news; the word beside it says the same.
+pub(super) fn icon(kind: Kind) -> Markup {
+    // Drawn on 16 by 16, in the colour of the text around.
+    let drawing = match kind {
+        Kind::Good => r#"<circle cx="8" cy="8" r="6.5"/><path d="m5.2 8.2 2 2 3.7-4.2"/>"#,
+        Kind::Waiting => r#"<path d="M8 1.9 15 14H1z"/><path d="M8 6.5v3.2M8 11.7v.3"/>"#,
+        Kind::Bad => {
+            r#"<path d="M5.2 1.5h5.6l3.7 3.7v5.6l-3.7 3.7H5.2l-3.7-3.7V5.2z"/><path d="m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4"/>"#
+        }
+        Kind::Idle => r#"<circle cx="8" cy="8" r="6.5"/><path d="M5.2 8h5.6"/>"#,
+    };
+    html! { svg.icon viewBox="0 0 16 16" aria-hidden="true" focusable="false" { (PreEscaped(drawing)) } }
+}
+
+/// A word with its picture and colour.
+pub(super) fn status(kind: Kind, word: &str) -> Markup {
+    html! { span class={ "status " (kind.as_str()) } { (icon(kind)) (word) } }
+}
+
+/// The hidden field that every form carries.
+pub(super) fn token(session: &Session) -> Markup {
+    html! { input type="hidden" name="token" value=(session.secret.form_token()); }
+}
+
+/// A part that is replaced when something changes.
+pub(super) fn live(id: &str, content: &Markup) -> Markup {
+    html! { div id=(id) data-live { (content) } }
+}
+
+/// A page for a person who came in.
+pub(super) async fn page(
+    people: &People,
+    session: &Session,
+    section: Section,
+    title: &str,
+    content: Markup,
+) -> Result<Markup, Failure> {
+    let now = clock::now();
+    let switches = people.store.kill_switches(None).await?;
+    let engaged: Vec<_> = switches.iter().filter(|row| row.engaged).collect();
+    let body = html! {
+        body data-live-url="/live" {
+            a.skip href="#main" { "Skip to the content" }
+            header.side {
+                a.brand href="/" { (mark()) span { "Central Command" } }
+                nav aria-label="Main" { ul {
+                    @for (one, path, name) in SECTIONS {
+                        li { a href=(path) aria-current=[(one == section).then_some("page")] { (name) } }
+                    }
+                } }
+                div.who {
+                    a href="/account" aria-current=[(section == Section::Account).then_some("page")] { (session.person()) }
+                    form method="post" action="/logout" { (token(session)) button.plain type="submit" { "Log out" } }
+                }
+            }
+            div.body {
+                div id="stop" data-live class=[(!engaged.is_empty()).then_some("stop")] role="status" { (super::stop::banner(&engaged, now)) }
+                main id="main" tabindex="-1" { (content) }
+                footer { span id="as-of" data-live { "As of " (time(&now.to_string())) } " " span id="link" role="status" {} }
+            }
+        }
+    };
+    Ok(document(title, true, &body))
+}
+
+fn mark() -> Markup {
+    html! { svg.mark viewBox="0 0 24 24" aria-hidden="true" focusable="false" { (PreEscaped(
+        r#"<path d="M12 2.5 20 5.6v6c0 5-3.4 8.4-8 9.9-4.6-1.5-8-4.9-8-9.9v-6z"/><path d="M7 12.2h2.6l1.6-3.4 2.2 6 1.5-2.6H17"/>"#
+    )) } }
+}
+
+fn outside(title: &str, content: &Markup) -> Markup {
+    let body = html! {
+        body.outside {
+            main id="main" {
+                p.brand { (mark()) span { "Central Command" } }
+                div.card { (content) }
+            }
+        }
+    };
+    document(title, false, &body)
+}
+
+/// A page for somebody who has not come in.
+pub(super) fn knocking(title: &str, content: &Markup) -> Markup {
+    outside(title, content)
 }
 
 /// A page that says one thing.
 pub(super) fn message(status: StatusCode, title: &str, text: &str) -> Response {
-    let content = html! { h2 { (title) } p { (text) } };
-    (status, frame(title, &content)).into_response()
-}
-
-/// A table, or a sentence when there is nothing to show.
-pub(super) fn table(heads: &[&str], rows: &[Markup], nothing: &str) -> Markup {
-    html! {
-        @if rows.is_empty() {
-            p.nothing { (nothing) }
-        } @else {
-            div.scroll {
-                table {
-                    thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                    tbody { @for row in rows { (row) } }
-                }
-            }
-        }
-    }
-}
-
-/// A time for people: to the second, in UTC.
-pub(super) fn time(text: &str) -> Markup {
-    let shown = text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |time| format!("{time:.0}"));
-    html! { time datetime=(text) { (shown.replace('T', " ").replace('Z', " UTC")) } }
-}
-
-/// How long ago something was, for people; the exact time is its title.
-pub(super) fn ago(time: Timestamp, now: Timestamp) -> Markup {
-    let age = now.duration_since(time);
-    html! { time datetime=(time) title=(time) { @if age.as_secs() < 1 { "just now" } @else { (span(age)) " ago" } } }
-}
-
-/// When an appliance was last heard of, and whether that is too long ago.
-pub(super) fn contact(last: Option<&str>, now: Timestamp) -> Markup {
-    let Some(last) = last.and_then(|text| text.parse::<Timestamp>().ok()) else { return badge("waiting", "never") };
-    html! { @if is_silent(last, now) { (badge("bad", "silent")) ", " } (ago(last, now)) }
-}
-
-/// Whether a last contact at `last` is too long ago.
-pub(super) fn is_silent(last: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(last) > SILENT
-}
-
-/// A span of time in its largest unit; below one second in milliseconds.
-pub(super) fn span(span: SignedDuration) -> String {
-    let seconds = span.as_secs();
-    match seconds {
-        ..=0 => format!("{} ms", span.as_millis()),
-        1..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-/// A machine, by name and address when it has both.
-pub(super) fn machine(name: &str, host_id: &str) -> Markup {
-    html! { span.whole { @if name.is_empty() || name == host_id { (host_id) } @else { (name) " (" (host_id) ")" } } }
-}
-
-/// An appliance of a site.
-pub(super) fn appliance(site: &str, appliance: &str) -> Markup {
-    html! { span.whole { (site) "/" (appliance) } }
-}
-
-/// The beginning of a hash, key or other long id; the whole is its title.
-pub(super) fn short(text: &str) -> Markup {
-    html! { code title=(text) { (text.get(..12).unwrap_or(text)) } }
-}
-
-/// A word with its own colour.
-pub(super) fn badge(kind: &str, word: &str) -> Markup {
-    html! { span class={ "badge " (kind) } { (word) } }
+    let content = html! { h1 { (title) } p { (text) } p { a href="/" { "To the fleet" } } };
+    (status, outside(title, &content)).into_response()
 }

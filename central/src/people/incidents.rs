@@ -1,104 +1,87 @@
-//! Incidents: the open ones with what is wrong and what happens now, then those that are over.
+//! `/incidents`: what went wrong and what became of it; the open ones first.
 
-use super::frame::{ago, appliance, badge, machine, table, time};
-use crate::store::{EscalationRow, ExecutionRow, IncidentRow, Store, StoreError};
+use super::frame::{Kind, Section, live, page as framed, status};
+use super::session::Session;
+use super::trouble::{incident_path, title};
+use super::words::{Column, ago, link, machine, nothing, severity, table};
+use super::{Failure, People};
+use crate::clock;
+use crate::store::{EscalationRow, IncidentRow};
+use axum::extract::{Query, State};
 use jiff::Timestamp;
 use maud::{Markup, html};
-use msp_contracts::api::Incident;
-use serde_json::Value;
+use serde::Deserialize;
+use std::sync::Arc;
 
-fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
+/// How many are shown.
+const ROWS: u32 = 300;
+
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    /// `open`, `person` or `resolved`; everything otherwise.
+    #[serde(default)]
+    show: String,
+    #[serde(default)]
+    site: String,
 }
 
-/// The check as people name it: with its part, where it has parts.
-fn check(incident: &Incident) -> Markup {
-    html! { span.whole {
-        (incident.incident_type) @if let Some(part) = text(&incident.raw_data, "/subject") { "/" (part) }
-    } }
-}
-
-/// What differs, or why it could not be told, and what a person would do about it.
-fn what_is_wrong(finding: &Value) -> Markup {
-    let lines = finding.get("diff").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let reason = text(finding, "/details/reason");
-    html! {
-        @for line in lines { div { (line) } }
-        @if let Some(reason) = reason { div { (reason) } }
-        @if let Some(action) = text(finding, "/recommended_action") { div.faint { "To do: " (action) } }
+/// What became of an incident so far.
+pub(super) fn state(row: &IncidentRow, asked: bool) -> Markup {
+    match (&row.resolution, asked) {
+        (Some(resolution), _) => {
+            html! { (status(Kind::Good, "resolved")) span.faint { " level " (resolution.resolution_tier.number()) } }
+        }
+        (None, true) => status(Kind::Bad, "needs a person"),
+        (None, false) => status(Kind::Waiting, "open"),
     }
 }
 
-/// What was done last about it, by whom.
-fn what_happens(ticket: Option<&EscalationRow>, last: Option<&ExecutionRow>, now: Timestamp) -> Markup {
-    if let Some(ticket) = ticket.map(|row| &row.escalation) {
-        return html! {
-            (badge("bad", "a person was asked")) ", " (ago(ticket.created_at, now)) ": " (ticket.reason)
-            @if let Some(runbook) = &ticket.suggested_runbook { div.faint { "Suggested: " code { (runbook) } } }
-        };
-    }
-    let Some(last) = last.map(|row| &row.execution) else {
-        return html! { span.faint { "Nothing was reported about it yet." } };
-    };
-    html! {
-        (badge("waiting", last.detail.as_str())) ", " (ago(last.started_at, now))
-        @if let Some(runbook) = &last.runbook_id { ": " code { (runbook) } }
-        @if let Some(error) = &last.error { div { (error) } }
-    }
-}
-
-fn resolved(row: &IncidentRow) -> Markup {
+fn row(row: &IncidentRow, asked: bool, now: Timestamp) -> Vec<Markup> {
     let incident = &row.incident;
-    html! { tr {
-        td { (badge("good", "resolved")) }
-        th scope="row" { code { (incident.incident_id) } }
-        td { (incident.severity.as_str()) }
-        td { (check(incident)) }
-        td { (machine(&incident.host_name, &incident.host_id)) }
-        td { (appliance(&incident.site_id, &row.appliance)) }
-        td { (time(&incident.created_at.to_string())) }
-        td.text { @if let Some(resolution) = &row.resolution {
-            "level " (resolution.resolution_tier.number()) ": " (resolution.action_taken) ", "
-            (time(&resolution.resolved_at.to_string()))
-        } }
-    } }
+    vec![
+        html! { a href=(incident_path(row)) { strong { (title(incident)) } } div.faint { code { (incident.incident_id) } } },
+        state(row, asked),
+        severity(incident.severity),
+        html! { (machine(&incident.host_name, &incident.host_id)) },
+        html! { a href={ "/sites/" (incident.site_id) } { (incident.site_id) } },
+        html! { (ago(incident.created_at, now)) },
+    ]
 }
 
-pub(super) async fn section(store: &Store, limit: u32, now: Timestamp) -> Result<Markup, StoreError> {
-    let (over, open): (Vec<_>, Vec<_>) =
-        store.incidents(None, limit).await?.into_iter().partition(|row| row.resolution.is_some());
-    let (tickets, executions) = (store.open_escalations().await?, store.open_executions().await?);
-    let open: Vec<Markup> = open
-        .iter()
-        .map(|row| {
-            let incident = &row.incident;
-            let key = (&incident.site_id, &row.appliance, &incident.incident_id);
-            let ticket = tickets
-                .iter()
-                .find(|row| (&row.escalation.site_id, &row.appliance, &row.escalation.incident_id) == key);
-            let last = executions
-                .iter()
-                .find(|row| (&row.execution.site_id, &row.appliance, &row.execution.incident_id) == key);
-            html! { tr {
-                td { (badge("bad", incident.severity.as_str())) }
-                th scope="row" { (check(incident)) div.faint { code { (incident.incident_id) } } }
-                td {
-                    (machine(&incident.host_name, &incident.host_id))
-                    div.faint.whole { "by " (appliance(&incident.site_id, &row.appliance)) }
-                }
-                td.text { (what_is_wrong(&incident.raw_data)) }
-                td.text { (what_happens(ticket, last, now)) }
-                td { (ago(incident.created_at, now)) }
-            } }
-        })
-        .collect();
-    let over: Vec<Markup> = over.iter().map(resolved).collect();
-    let heads = ["Severity", "Check", "Machine", "What is wrong", "What happens now", "First seen"];
-    let heads_over = ["State", "Incident", "Severity", "Check", "Machine", "Reported by", "First seen", "How it ended"];
-    Ok(html! {
-        h2 { "Open incidents" }
-        (table(&heads, &open, "No incident is open."))
-        h2 { "Resolved incidents" }
-        (table(&heads_over, &over, "No incident was resolved yet."))
-    })
+fn is_asked(row: &IncidentRow, tickets: &[EscalationRow]) -> bool {
+    let key = (&row.incident.site_id, &row.appliance, &row.incident.incident_id);
+    tickets.iter().any(|row| (&row.escalation.site_id, &row.appliance, &row.escalation.incident_id) == key)
+}
+
+pub(super) async fn page(
+    session: Session,
+    State(people): State<Arc<People>>,
+    Query(filter): Query<Filter>,
+) -> Result<Markup, Failure> {
+    let now = clock::now();
+    let site = Some(filter.site.as_str()).filter(|site| !site.is_empty());
+    let tickets = people.store.open_escalations().await?;
+    let all = people.store.incidents(site, ROWS).await?;
+    let reached = all.len() >= usize::try_from(ROWS).unwrap_or(usize::MAX);
+    let wanted = all.iter().filter(|row| match filter.show.as_str() {
+        "open" => row.resolution.is_none(),
+        "person" => row.resolution.is_none() && is_asked(row, &tickets),
+        "resolved" => row.resolution.is_some(),
+        _ => true,
+    });
+    let rows: Vec<_> = wanted.map(|one| row(one, is_asked(one, &tickets), now)).collect();
+    let tabs = [("", "All"), ("open", "Open"), ("person", "Need a person"), ("resolved", "Resolved")];
+    let content = html! {
+        div.head { h1 { "Incidents" } @if let Some(site) = site { p.faint { "at " (site) " · " a href="/incidents" { "at every site" } } } }
+        nav.tabs aria-label="Which incidents" { @for (show, name) in tabs {
+            a href=(link("/incidents", &[("show", show), ("site", &filter.site)])) aria-current=[(show == filter.show).then_some("true")] { (name) }
+        } }
+        @if rows.is_empty() {
+            (nothing("No such incident.", &html! { "An incident begins when a check sees drift, and ends when the check says so again. Each keeps its story: what was seen, decided, done and proved." }))
+        } @else {
+            (table("Incidents, open ones first, then the newest", &[Column::Text("Incident"), Column::Text("State"), Column::Text("Severity"), Column::Text("Machine"), Column::Text("Site"), Column::Text("First seen")], &rows))
+            @if reached { p.faint { "The latest " (ROWS) " at most. " code { "msp-central list incidents --json" } " has all." } }
+        }
+    };
+    framed(&people, &session, Section::Incidents, "Incidents", live("incidents", &content)).await
 }

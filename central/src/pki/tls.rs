@@ -1,5 +1,5 @@
-//! TLS of the listeners, 1.2 or later: the agents' demands a client certificate of our authority, that of enrolment
-//! none, because who comes there has none yet.
+//! TLS of the listeners, 1.2 or later: the agents' demands a client certificate of our authority; those of enrolment and of
+//! people none, because who comes there has none.
 
 use crate::directory::Directory;
 use rustls::pki_types::pem::PemObject;
@@ -34,8 +34,12 @@ pub(crate) enum TlsError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// rustls does not accept the server's certificate and key.
-    #[error("server.pem and server-key.pem do not make a TLS server (do they belong together?)")]
+    #[error("{} and {} do not make a TLS server (do they belong together?)", certificate.display(), key.display())]
     Server {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
         #[source]
         source: rustls::Error,
     },
@@ -57,35 +61,38 @@ pub(crate) fn server_config(directory: &Directory) -> Result<ServerConfig, TlsEr
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|source| TlsError::Authority { path: ca.clone(), source: source.into() })?;
-    configured(directory, clients)
+    configured(&directory.server(), &directory.server_key(), clients)
 }
 
-/// The configuration of the enrolment's listener.
-pub(crate) fn enrolment_config(directory: &Directory) -> Result<ServerConfig, TlsError> {
-    configured(directory, WebPkiClientVerifier::no_client_auth())
+/// The configuration of a listener for who has no certificate: the certificate and key of these files, no client certificate.
+pub(crate) fn open_config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+    configured(certificate, key, WebPkiClientVerifier::no_client_auth())
 }
 
-fn configured(directory: &Directory, clients: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, TlsError> {
-    let key_file = directory.server_key();
-    let key = PrivateKeyDer::from_pem_file(&key_file).map_err(|source| TlsError::Pem {
-        path: key_file,
+fn configured(
+    certificate: &Path,
+    key_file: &Path,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, TlsError> {
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|source| TlsError::Pem {
+        path: key_file.to_owned(),
         expected: "private key",
         source,
     })?;
-    let server = |source| TlsError::Server { source };
+    let server = |source| TlsError::Server { certificate: certificate.to_owned(), key: key_file.to_owned(), source };
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(server)?
+        .map_err(&server)?
         .with_client_cert_verifier(clients)
-        .with_single_cert(certificates(&directory.server())?, key)
-        .map_err(server)?;
+        .with_single_cert(certificates(certificate)?, key)
+        .map_err(&server)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// The first name in the server's certificate, as a URL writes it: what agents are told to connect to.
-pub(crate) fn server_name(directory: &Directory) -> Result<Option<String>, TlsError> {
-    let certificates = certificates(&directory.server())?;
+/// The first name in a server's certificate, as a URL writes it.
+pub(crate) fn certified_name(certificate: &Path) -> Result<Option<String>, TlsError> {
+    let certificates = certificates(certificate)?;
     let Some(first) = certificates.first() else { return Ok(None) };
     let Ok((_, parsed)) = x509_parser::parse_x509_certificate(first) else { return Ok(None) };
     let names = parsed.subject_alternative_name().ok().flatten();

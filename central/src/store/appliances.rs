@@ -1,44 +1,13 @@
-//! Appliances: registered when their certificate is issued, seen at each check-in.
-//!
-//! The key that signs an appliance's evidence is pinned at the first check-in. A later check-in with
-//! another key changes nothing at all: it is refused until an operator releases the pinned one.
+//! Appliances: registered when their certificate is issued, seen at each check-in ([`super::check_ins`]).
 
 use super::certificates::{self, Origin};
-use super::{
-    StampKind, Store, StoreError, credentials, during, from_json, kill_switch, orders, sites, stamps, targets, text,
-    to_json,
-};
+use super::{Store, StoreError, during, from_json, sites, text};
 use crate::fleet::Appliance;
 use crate::pki::ClientCertificate;
 use jiff::Timestamp;
-use msp_contracts::api::{CheckinRequest, PendingOrder, WindowsTarget};
-use msp_contracts::ids::Counter;
+use msp_contracts::api::CheckinRequest;
 use serde::Serialize;
 use sqlx::Row;
-
-/// An appliance reports with another key than the one that was pinned.
-#[derive(Debug)]
-pub(crate) struct KeyMismatch {
-    /// The field that brings another key.
-    pub(crate) field: &'static str,
-    /// The pinned public key.
-    pub(crate) pinned: String,
-}
-
-/// What a check-in is answered with.
-#[derive(Debug)]
-pub(crate) struct CheckedIn {
-    /// The sequence of the freshness stamp, already stored.
-    pub(crate) sequence: Counter,
-    /// The Windows servers that it looks after.
-    pub(crate) targets: Vec<WindowsTarget>,
-    /// The orders that wait for it.
-    pub(crate) orders: Vec<PendingOrder>,
-    /// Why it is to stop every change, if it is.
-    pub(crate) kill_switch: Option<String>,
-    /// Whether it reports itself stopped, nothing stops it any more, and no release waits for it.
-    pub(crate) release_is_due: bool,
-}
 
 /// An appliance and its last word.
 #[derive(Debug, Serialize)]
@@ -98,62 +67,6 @@ impl Store {
             .await
             .map(Option::flatten)
             .map_err(during("looking up an appliance's key"))
-    }
-
-    /// Records a check-in, pins its keys when none are pinned (`key` is the one that signs evidence), and hands out
-    /// the next freshness sequence.
-    pub(crate) async fn check_in(
-        &self,
-        who: &Appliance,
-        request: &CheckinRequest,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Result<CheckedIn, KeyMismatch>, StoreError> {
-        let doing = "recording a check-in";
-        let mut tx = self.write(doing).await?;
-        let (pinned, pinned_encryption): (Option<String>, Option<String>) = sqlx::query_as(
-            "UPDATE appliances SET agent_public_key = COALESCE(agent_public_key, $3),
-                                   key_pinned_at = COALESCE(key_pinned_at, $4),
-                                   agent_encryption_key = COALESCE(agent_encryption_key, $5)
-             WHERE site_id = $1 AND appliance = $2 RETURNING agent_public_key, agent_encryption_key",
-        )
-        .bind(&who.site)
-        .bind(&who.appliance)
-        .bind(key)
-        .bind(text(now))
-        .bind(&request.agent_encryption_key)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(during(doing))?;
-        if let Some(pinned) = pinned.filter(|pinned| pinned != key) {
-            return Ok(Err(KeyMismatch { field: "agent_public_key", pinned }));
-        }
-        let brought = request.agent_encryption_key.as_ref();
-        if let Some(pinned) = pinned_encryption.filter(|pinned| brought.is_some_and(|brought| brought != pinned)) {
-            return Ok(Err(KeyMismatch { field: "agent_encryption_key", pinned }));
-        }
-        sqlx::query(
-            "UPDATE appliances SET last_contact = $3, first_contact = COALESCE(first_contact, $3), checkin = $4
-             WHERE site_id = $1 AND appliance = $2",
-        )
-        .bind(&who.site)
-        .bind(&who.appliance)
-        .bind(text(now))
-        .bind(to_json("a check-in", request)?)
-        .execute(&mut *tx)
-        .await
-        .map_err(during(doing))?;
-        let mut targets = targets::of_appliance(&mut tx, who).await?;
-        credentials::lay_in(&mut tx, who, &mut targets).await?;
-        let orders = orders::pending(&mut tx, who, now).await?;
-        let wanted = kill_switch::wanted(&mut tx, who).await?;
-        let reports_stopped = request.agent.as_ref().is_some_and(|report| report.kill_switch);
-        let release_is_due =
-            reports_stopped && wanted.released().is_some() && !kill_switch::release_waits(&mut tx, who, now).await?;
-        let kill_switch = wanted.engaged().map(|row| row.reason.clone());
-        let sequence = stamps::next(&mut tx, who, StampKind::Freshness).await?;
-        tx.commit().await.map_err(during(doing))?;
-        Ok(Ok(CheckedIn { sequence, targets, orders, kill_switch, release_is_due }))
     }
 
     /// Releases the pinned keys; the next check-in pins new ones. `None` when the appliance is unknown,

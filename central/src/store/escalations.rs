@@ -52,6 +52,27 @@ impl Store {
         rows.iter().map(|row| read(doing, row)).collect()
     }
 
+    /// The escalations of one incident, the newest first.
+    pub(crate) async fn tickets_of_incident(
+        &self,
+        who: &Appliance,
+        incident: &str,
+    ) -> Result<Vec<EscalationRow>, StoreError> {
+        let doing = "listing an incident's escalations";
+        let rows = sqlx::query(
+            "SELECT appliance, received_at, content FROM escalations
+             WHERE site_id = $1 AND appliance = $2 AND content ->> '$.incident_id' = $3
+             ORDER BY created_at DESC, ticket_id",
+        )
+        .bind(&who.site)
+        .bind(&who.appliance)
+        .bind(incident)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(during(doing))?;
+        rows.iter().map(|row| read(doing, row)).collect()
+    }
+
     /// Every escalation of an incident that is open, the newest first.
     pub(crate) async fn open_escalations(&self) -> Result<Vec<EscalationRow>, StoreError> {
         let doing = "listing the escalations of open incidents";

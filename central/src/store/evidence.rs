@@ -1,7 +1,7 @@
 //! Evidence: the exact bytes of each envelope, its place in the chain, and what contradicted the chain.
 
 use super::chain::{self, Contradiction, Link, Neighbours, Verdict};
-use super::{Store, StoreError, during, text};
+use super::{Store, StoreError, during, evidence_subjects, text};
 use crate::fleet::Appliance;
 use jiff::Timestamp;
 use msp_contracts::dsse::Envelope;
@@ -9,6 +9,7 @@ use msp_contracts::evidence::Bundle;
 use msp_contracts::ids::{ChainId, Counter};
 use msp_contracts::signed::ChainHead;
 use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, Sqlite, Transaction};
 
 /// A verified bundle on its way into the store.
@@ -20,6 +21,8 @@ pub(crate) struct NewEvidence<'a> {
     pub(crate) envelope: &'a [u8],
     /// The public key it was verified with: 64 hexadecimal characters.
     pub(crate) signer: &'a str,
+    /// What was verified: found again by what it is about.
+    pub(crate) bundle: &'a Bundle,
 }
 
 /// What the store holds after an intake.
@@ -200,7 +203,10 @@ impl Store {
         let verdict = chain::judge(&new.link, &neighbours);
         let received_at = received_before.unwrap_or_else(|| text(now));
         match &verdict {
-            Verdict::Fits => store_link(&mut tx, who, new, &received_at).await?,
+            Verdict::Fits => {
+                store_link(&mut tx, who, new, &received_at).await?;
+                evidence_subjects::note(&mut tx, who, new.bundle).await?;
+            }
             Verdict::Duplicate => {}
             Verdict::Contradicts(reason, explanation) => {
                 set_aside(&mut tx, who, new, (*reason, explanation), &text(now)).await?;
@@ -223,22 +229,7 @@ impl Store {
         .fetch_all(&self.readers)
         .await
         .map_err(during(doing))?;
-        rows.iter()
-            .map(|row| {
-                let envelope: &[u8] = row.try_get("envelope").map_err(during(doing))?;
-                let payload = Envelope::from_bytes(envelope).and_then(|envelope| envelope.unverified_payload()).ok();
-                Ok(BundleRow {
-                    site_id: row.try_get("site_id").map_err(during(doing))?,
-                    appliance: row.try_get("appliance").map_err(during(doing))?,
-                    chain: row.try_get("chain").map_err(during(doing))?,
-                    sequence: row.try_get("sequence").map_err(during(doing))?,
-                    bundle_id: row.try_get("bundle_id").map_err(during(doing))?,
-                    hash: row.try_get("hash").map_err(during(doing))?,
-                    received_at: row.try_get("received_at").map_err(during(doing))?,
-                    bundle: payload.and_then(|payload| serde_json::from_slice(&payload).ok()),
-                })
-            })
-            .collect()
+        rows.iter().map(|row| read(doing, row)).collect()
     }
 
     /// At most `limit` bundles that contradicted their chain, the latest first.
@@ -253,4 +244,19 @@ impl Store {
         .await
         .map_err(during("listing suspicious evidence"))
     }
+}
+
+pub(super) fn read(doing: &'static str, row: &SqliteRow) -> Result<BundleRow, StoreError> {
+    let envelope: &[u8] = row.try_get("envelope").map_err(during(doing))?;
+    let payload = Envelope::from_bytes(envelope).and_then(|envelope| envelope.unverified_payload()).ok();
+    Ok(BundleRow {
+        site_id: row.try_get("site_id").map_err(during(doing))?,
+        appliance: row.try_get("appliance").map_err(during(doing))?,
+        chain: row.try_get("chain").map_err(during(doing))?,
+        sequence: row.try_get("sequence").map_err(during(doing))?,
+        bundle_id: row.try_get("bundle_id").map_err(during(doing))?,
+        hash: row.try_get("hash").map_err(during(doing))?,
+        received_at: row.try_get("received_at").map_err(during(doing))?,
+        bundle: payload.and_then(|payload| serde_json::from_slice(&payload).ok()),
+    })
 }

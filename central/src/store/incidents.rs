@@ -8,6 +8,7 @@ use msp_contracts::api::{Incident, IncidentResolution};
 use msp_contracts::ids::IncidentId;
 use serde::Serialize;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 const TABLE: Table = Table {
     doing: "recording an incident",
@@ -101,16 +102,32 @@ impl Store {
         .fetch_all(&self.readers)
         .await
         .map_err(during(doing))?;
-        rows.iter()
-            .map(|row| {
-                let resolution: Option<&str> = row.try_get("resolution").map_err(during(doing))?;
-                Ok(IncidentRow {
-                    incident: from_json("an incident", row.try_get("content").map_err(during(doing))?)?,
-                    appliance: row.try_get("appliance").map_err(during(doing))?,
-                    received_at: row.try_get("received_at").map_err(during(doing))?,
-                    resolution: resolution.map(|text| from_json("a resolution", text)).transpose()?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| read(doing, row)).collect()
     }
+
+    /// One incident.
+    pub(crate) async fn incident(&self, who: &Appliance, id: &str) -> Result<Option<IncidentRow>, StoreError> {
+        let doing = "looking up an incident";
+        let row = sqlx::query(
+            "SELECT appliance, received_at, content, resolution FROM incidents
+             WHERE site_id = $1 AND appliance = $2 AND incident_id = $3",
+        )
+        .bind(&who.site)
+        .bind(&who.appliance)
+        .bind(id)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(during(doing))?;
+        row.map(|row| read(doing, &row)).transpose()
+    }
+}
+
+fn read(doing: &'static str, row: &SqliteRow) -> Result<IncidentRow, StoreError> {
+    let resolution: Option<&str> = row.try_get("resolution").map_err(during(doing))?;
+    Ok(IncidentRow {
+        incident: from_json("an incident", row.try_get("content").map_err(during(doing))?)?,
+        appliance: row.try_get("appliance").map_err(during(doing))?,
+        received_at: row.try_get("received_at").map_err(during(doing))?,
+        resolution: resolution.map(|text| from_json("a resolution", text)).transpose()?,
+    })
 }

@@ -4,6 +4,7 @@
 //! appliance ever carry the same number. The appliance's word decides over ours: an order that it accepted
 //! in time counts as accepted, however late we hear of it.
 
+use super::order_state::OrderState;
 use super::{StampKind, Store, StoreError, during, from_json, stamps, text, to_json};
 use crate::fleet::Appliance;
 use jiff::Timestamp;
@@ -13,61 +14,10 @@ use msp_contracts::order::{Order, OrderAction};
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
-use std::fmt;
 use std::str::FromStr;
 
 /// How many orders an appliance is told of at once.
 pub(super) const MAX_PENDING: i64 = 100;
-
-/// What became of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum OrderState {
-    /// It waits to be fetched.
-    Pending,
-    /// The appliance has accepted it.
-    Acknowledged,
-    /// It is over, done or not: the completion says which.
-    Completed,
-    /// The appliance did not accept it.
-    Refused,
-    /// Nobody accepted it in time.
-    Expired,
-    /// It was taken back.
-    Revoked,
-}
-
-impl OrderState {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Pending, Self::Acknowledged, Self::Completed, Self::Refused, Self::Expired, Self::Revoked];
-
-    /// The word in the store and in JSON.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Acknowledged => "acknowledged",
-            Self::Completed => "completed",
-            Self::Refused => "refused",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
-}
-
-impl fmt::Display for OrderState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for OrderState {
-    type Err = sqlx::Error;
-
-    fn from_str(text: &str) -> Result<Self, sqlx::Error> {
-        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        found.ok_or_else(|| sqlx::Error::Decode(format!("{text:?} is no state of an order").into()))
-    }
-}
 
 /// An order as it is listed.
 #[derive(Debug, Clone, Serialize)]

@@ -1,4 +1,5 @@
-//! Sequences of signed artifacts: each is stored before it is answered, and never handed out twice.
+//! Sequences of signed artifacts: each is stored before it is answered, and never handed out twice. Those of freshness
+//! stamps are counted with the check-in that they answer.
 
 use super::{Store, StoreError, during};
 use crate::fleet::Appliance;
@@ -8,8 +9,6 @@ use sqlx::{Sqlite, Transaction};
 /// A kind of signed artifact; each counts for itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StampKind {
-    /// Freshness stamps.
-    Freshness,
     /// Orders.
     Order,
     /// Rule sets.
@@ -19,7 +18,6 @@ pub(crate) enum StampKind {
 impl StampKind {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Freshness => "freshness",
             Self::Order => "order",
             Self::RuleSet => "ruleset",
         }

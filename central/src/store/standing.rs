@@ -3,6 +3,7 @@
 use super::{Store, StoreError, during, text};
 use jiff::Timestamp;
 use sqlx::FromRow;
+use std::collections::HashMap;
 
 /// The numbers.
 #[derive(Debug, FromRow)]
@@ -30,5 +31,18 @@ impl Store {
         .fetch_one(&self.readers)
         .await
         .map_err(during("counting how things stand"))
+    }
+
+    /// How many plans mended something since the given time, by site.
+    pub(crate) async fn healed_by_site(&self, since: Timestamp) -> Result<HashMap<String, i64>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT site_id, COUNT(*) FROM executions WHERE started_at >= $1 AND content ->> '$.detail' = 'fixed'
+             GROUP BY site_id",
+        )
+        .bind(text(since))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(during("counting heals"))?;
+        Ok(rows.into_iter().collect())
     }
 }

@@ -84,7 +84,7 @@ fn read_init(fields: &[u8]) -> Result<Token<'_>, Malformed> {
     }
     let list = list.ok_or(Malformed("it names no mechanism"))?;
     let names: Vec<_> = Elements(expect(list, SEQUENCE)?.0).collect();
-    let offers_ntlm = names.iter().any(|name| *name == (Some(OBJECT_ID), NTLM));
+    let offers_ntlm = names.contains(&(Some(OBJECT_ID), NTLM));
     let first = names.first().is_some_and(|name| *name == (Some(OBJECT_ID), NTLM));
     Ok(Token::Init { list, offers_ntlm, message: message.filter(|_| first) })
 }
