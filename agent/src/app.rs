@@ -182,6 +182,10 @@ impl Agent {
         let every = Duration::from_secs(self.config.host_check_interval);
         let mut pace = Pace::new(self.vigil.watch("appliance", HOST_CHECK_LIMIT), every, self.look.subscribe());
         let threads = host::Threads::default();
+        // Some checks are heavy (a package manager asks its whole index): a restart does not make them early.
+        if !pace.wait(self.until_next_appliance_round(every).await, &stop).await {
+            return;
+        }
         loop {
             // Every check ends in time; then each is followed, which takes a few writes.
             pace.working(HOST_CHECK_LIMIT * 2);
@@ -200,11 +204,23 @@ impl Agent {
             }
             while running.join_next().await.is_some() {}
             self.watch_itself().await;
+            let done = self.store.write(move |db| facts::set(db, facts::APPLIANCE_CHECKED, &began.to_string())).await;
+            if let Err(error) = done {
+                not_stored(&error, "when the appliance was checked is not stored");
+            }
             self.looked(&self.appliance, began).await;
             if !pace.next(&stop).await {
                 return;
             }
         }
+    }
+
+    /// How long it is to the appliance's next round of checks: nothing when the last one is long ago, never was, or was
+    /// made by a clock that was ahead.
+    async fn until_next_appliance_round(&self, every: Duration) -> Duration {
+        let last = self.store.write(|db| facts::time(db, facts::APPLIANCE_CHECKED)).await.ok().flatten();
+        let ago = last.and_then(|last| Duration::try_from(self.clock.now().duration_since(last)).ok());
+        ago.map_or(Duration::ZERO, |ago| every.saturating_sub(ago))
     }
 
     /// What the agent's own state says: whether its clock and Central Command's word can be trusted.

@@ -184,7 +184,7 @@ fn open_after(file: &Path, look: &str) -> Result<Connection, StoreError> {
 }
 
 /// Opens the one writing connection, of a state that is begun when there is none. Nobody else may have it open.
-fn open_or_begin(file: &Path) -> Result<Connection, StoreError> {
+pub fn open_or_begin(file: &Path) -> Result<Connection, StoreError> {
     if !damage::exists(file)? {
         begin(file)?;
     }

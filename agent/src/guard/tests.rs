@@ -8,7 +8,7 @@ use super::*;
 use crate::config::window::Window;
 use crate::model::Asked;
 use crate::model::plan::tests::plan;
-use crate::store::{cooldowns, executions, facts, incidents, open_for_writing};
+use crate::store::{cooldowns, executions, facts, incidents, open_or_begin};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan, civil};
 use msp_contracts::finding::{Platform, WireStatus};
@@ -28,7 +28,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let db = open_for_writing(&folder.path().join("agent.db")).unwrap();
+        let db = open_or_begin(&folder.path().join("agent.db")).unwrap();
         let policy = Policy {
             healing_enabled: true,
             dry_run: false,
@@ -45,7 +45,7 @@ impl Place {
     }
 
     fn restart(&mut self) {
-        self.db = open_for_writing(&self.folder.path().join("agent.db")).unwrap();
+        self.db = open_or_begin(&self.folder.path().join("agent.db")).unwrap();
     }
 
     fn at(&self, minutes: i64) -> Timestamp {

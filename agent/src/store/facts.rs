@@ -15,6 +15,8 @@ pub const RULES_VERSION: &str = "rules.version";
 pub const RULES_SYNCED_AT: &str = "rules.synced_at";
 pub const INVENTORY: &str = "inventory";
 pub const LAST_CONTACT: &str = "last_contact";
+/// When the appliance's own checks were last made.
+pub const APPLIANCE_CHECKED: &str = "appliance_checked";
 /// When the newest freshness stamp expires.
 pub const FRESH_UNTIL: &str = "fresh_until";
 /// How far this clock was ahead of Central Command's at the last check-in, in seconds; negative when behind.

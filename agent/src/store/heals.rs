@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_is_counted_with_every_plan_is_found_by_an_index() {
         let folder = tempfile::tempdir().unwrap();
-        let db = crate::store::open_for_writing(&folder.path().join("agent.db")).unwrap();
+        let db = crate::store::open_or_begin(&folder.path().join("agent.db")).unwrap();
         for (query, index) in [
             (
                 "SELECT host_id FROM executions WHERE plan <> 'null' AND started_at >= 'a' AND started_at < 'b'",

@@ -87,35 +87,6 @@ async fn a_configuration_is_checked_with_or_without_the_files_it_names() {
 }
 
 #[tokio::test]
-async fn a_truncated_database_stops_the_start_and_is_left_as_it_is() {
-    let mut clinic = Clinic::prepare(None).unwrap();
-    clinic.found().await.unwrap();
-    clinic.write_config("127.0.0.1:9").unwrap();
-    clinic.start_agent().unwrap();
-    wait(&mut clinic, "there is something to lose", |known| known.outbox.pending > 8).await.unwrap();
-    clinic.stop_agent().await;
-    let file = clinic.path().join("agent/state/agent.db");
-    let db = rusqlite::Connection::open(&file).unwrap();
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    drop(db);
-    let whole = std::fs::read(&file).unwrap();
-    let half = &whole[..whole.len() / 2 / 4096 * 4096];
-    std::fs::write(&file, half).unwrap();
-
-    let output = run(&["run", "--config", &clinic.config()]).unwrap();
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("agent.db") && text.contains("damaged") && text.contains("aside"), "{text}");
-    assert_eq!(std::fs::read(&file).unwrap(), half, "evidence may still be read out of it");
-
-    // What the message says to do works: set aside, begin anew.
-    std::fs::rename(&file, file.with_extension("aside")).unwrap();
-    clinic.start_agent().unwrap();
-    wait(&mut clinic, "the agent works again", |known| known.outbox.pending > 8).await.unwrap();
-    clinic.close().await;
-}
-
-#[tokio::test]
 async fn a_second_agent_on_one_state_folder_refuses_to_start() {
     let mut clinic = Clinic::prepare(None).unwrap();
     clinic.found().await.unwrap();
