@@ -309,17 +309,21 @@ impl<'a> Crashes<'a> {
         }
     }
 
-    /// Whatever may still have run on a server has ended, and nothing is left alone any more: so much time has passed.
+    /// So much time passes that whatever may still have run on a server has ended, and is healed; then so much more
+    /// that what was healed is not left alone any more.
     async fn jump(&mut self) -> anyhow::Result<()> {
-        self.clinic.kill_agent().await;
-        self.clinic.kill_central().await;
-        self.ahead += JUMP;
+        for _ in 0..2 {
+            self.clinic.kill_agent().await;
+            self.clinic.kill_central().await;
+            self.ahead += JUMP;
+            let real = real_now();
+            self.clinic.rehearse(RehearsedTime { real, rehearsed: real.saturating_add(self.ahead)?, rate: 1.0 });
+            self.clinic.start_central().await?;
+            self.clinic.start_agent()?;
+            self.all_have_come(Moment::Owed).await?;
+        }
         self.parts.iter_mut().for_each(|part| part.rests = false);
-        let real = real_now();
-        self.clinic.rehearse(RehearsedTime { real, rehearsed: real.saturating_add(self.ahead)?, rate: 1.0 });
-        self.clinic.start_central().await?;
-        self.clinic.start_agent()?;
-        self.all_have_come(Moment::Owed).await
+        Ok(())
     }
 
     /// Everything has come out right.
