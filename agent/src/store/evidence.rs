@@ -47,11 +47,12 @@ pub fn each<E: From<StoreError>>(db: &Connection, mut visit: impl FnMut(Row) -> 
     Ok(())
 }
 
-/// The number of the last bundle of a day, if there is one.
+/// The number of the last bundle of a day, if there is one: numbers of a day count up along the chain, and it is looked
+/// for from the chain's end. (The `+` keeps SQLite from reading, and sorting, the whole day for each new bundle.)
 pub fn last_number(db: &Connection, day: jiff::civil::Date) -> Result<Option<u64>, StoreError> {
     let last: Option<String> = db
         .query_row(
-            "SELECT bundle_id FROM evidence WHERE bundle_id GLOB ?1 ORDER BY length(bundle_id) DESC, bundle_id DESC LIMIT 1",
+            "SELECT bundle_id FROM evidence WHERE +bundle_id GLOB ?1 ORDER BY sequence DESC LIMIT 1",
             [format!("CB-{day}-*")],
             |row| row.get(0),
         )

@@ -13,10 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// The most writes that share one transaction: bounds how long the first of them waits.
 const MOST_IN_A_GROUP: usize = 64;
+/// How long a group that is smaller than the one before waits for its next write; much shorter than a flush takes.
+const PAUSE: Duration = Duration::from_micros(100);
 /// After so many pages SQLite writes the log into the database: its own choice, and the one for a full disk.
 const LOG: u32 = 1000;
 const SHORT_LOG: u32 = 16;
@@ -182,9 +185,17 @@ struct Writer {
 impl Writer {
     fn commit_in_groups(&mut self, writes: &mpsc::Receiver<Box<dyn Write>>) {
         let mut waiting: VecDeque<Box<dyn Write>> = VecDeque::new();
+        let mut last_group = 1;
         while let Some(first) = waiting.pop_front().or_else(|| writes.recv().ok()) {
             waiting.push_front(first);
             waiting.extend(writes.try_iter().take(MOST_IN_A_GROUP.saturating_sub(waiting.len())));
+            // Those who were told of the last group are about to write again: one flush for all of them, not two.
+            while waiting.len() < last_group
+                && let Ok(next) = writes.recv_timeout(PAUSE)
+            {
+                waiting.push_back(next);
+            }
+            last_group = waiting.len();
             match commit_one_group(&self.db, &mut waiting) {
                 Err(error) if error.is_damage() => return self.damaged(error, waiting),
                 Err(error) if error.is_full() => self.filled(),

@@ -14,15 +14,21 @@ const LINES: [&str; 4] =
     ["msp-agent works", "L1 rule matched rule_id=L1-WIN", ": healing incident_id", ": healing ended"];
 /// The last stretch, the delivery, ends with no line.
 const DELIVERY: Duration = Duration::from_millis(80);
+/// A stretch may be shorter than its lines can be told apart.
+const SHORTEST: Duration = Duration::from_millis(5);
 
 /// A stretch of the way: from its line (none: from the start) to the next.
 #[derive(Debug, Clone, Copy)]
 pub struct Stretch(usize);
 
 impl Stretch {
-    /// Any of them, each as often.
+    /// Any of them. The start and the first look, in which nothing can be lost, together as often as one of the others.
     pub fn any(random: &mut Random) -> Self {
-        Self(usize::try_from(random.below(LINES.len() as u64 + 1)).unwrap_or(0))
+        Self(match usize::try_from(random.below(2 * LINES.len() as u64)) {
+            Ok(half @ 0..=1) => half,
+            Ok(half) => half / 2 + 1,
+            Err(_) => 0,
+        })
     }
 
     fn line(self) -> Option<&'static str> {
@@ -48,7 +54,7 @@ impl Usual {
 
     /// A moment within the stretch, or a little after it.
     pub fn within(&self, stretch: Stretch, random: &mut Random) -> Duration {
-        let long = self.0.get(stretch.0).copied().unwrap_or(DELIVERY).mul_f64(1.25) + Duration::from_millis(2);
+        let long = self.0.get(stretch.0).copied().unwrap_or(DELIVERY).mul_f64(1.25) + SHORTEST;
         Duration::from_micros(random.below(u64::try_from(long.as_micros()).unwrap_or(0)))
     }
 }
