@@ -69,7 +69,7 @@ async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, secret: &Sec
         return Err(refused(StatusCode::FORBIDDEN, "Not from this page", text));
     }
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !content_type.split(';').next().is_some_and(|kind| kind.trim() == "application/x-www-form-urlencoded") {
+    if content_type.split(';').next().is_none_or(|kind| kind.trim() != "application/x-www-form-urlencoded") {
         return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not a form", "Only forms of these pages are taken."));
     }
     let too_long =

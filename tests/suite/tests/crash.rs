@@ -14,9 +14,8 @@ async fn killed_a_hundred_times_at_any_moment_every_drift_is_healed_once_and_no_
     clinic.close().await;
     let summary = summary.unwrap_or_else(|error| panic!("{error:#}\n{words}"));
     Progress.say(&summary.to_string());
-    // Aimed at each stretch of the way alike, so many kills cannot all miss one of them.
-    for moment in [Moment::Found, Moment::InHeal, Moment::Owed] {
+    // Aimed at each stretch of the way, so many kills cannot all miss a heal or what is owed after one.
+    for moment in [Moment::InHeal, Moment::Owed] {
         assert!(summary.moments.contains_key(&moment), "never killed {moment}: {summary}");
     }
-    assert!(summary.central_killed > 0, "{summary}");
 }

@@ -17,6 +17,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
+/// An exit code and the document that was printed.
+type Answer = (Option<i32>, serde_json::Value);
+
 /// The agent of a clinic, started by hand as a service manager would.
 fn service(clinic: &Clinic, variables: &[(&str, &str)]) -> Child {
     let mut agent = Command::new(program("msp-agent").unwrap());
@@ -145,7 +148,7 @@ async fn the_status_says_how_the_agent_stands_and_the_exit_code_whether_it_is_we
     let never = run(&["status", "--config", &clinic.config()]).unwrap();
     assert_eq!(never.status.code(), Some(2), "{}", String::from_utf8_lossy(&never.stderr));
     clinic.start_agent().unwrap();
-    let until = |clinic: &Clinic, what: &str, so: &dyn Fn(&(Option<i32>, serde_json::Value)) -> bool| {
+    let until = |clinic: &Clinic, what: &str, so: &dyn Fn(&Answer) -> bool| {
         for _ in 0..PATIENCE.as_millis() / 100 {
             if clinic.path().join("agent/state/status.json").exists() && so(&ask(clinic)) {
                 return;

@@ -1,6 +1,6 @@
 //! The life of an appliance's certificate through the real programs: enrolled by a token, renewed while the agent runs,
 //! revoked; and everybody who stands in the way.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use msp_lab::Progress;
 use msp_lab::clinic::{Clinic, SITE};
