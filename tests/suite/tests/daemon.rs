@@ -179,7 +179,7 @@ async fn the_status_says_how_the_agent_stands_and_the_exit_code_whether_it_is_we
     });
     let text = run(&["status", "--config", &clinic.config()]).unwrap();
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    for said in ["runs (pid", "last contact", "0 reports wait", "kill switch     off"] {
+    for said in ["runs (pid", "last contact", " reports wait, 0 refused", "kill switch     off"] {
         assert!(text.contains(said), "{said} is not in\n{text}");
     }
     // The same for a collector: exactly the metrics that are documented.
