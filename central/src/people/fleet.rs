@@ -60,7 +60,7 @@ fn by_severity(known: &Known, site: &str) -> Markup {
     counts.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
     html! {
         @if counts.is_empty() { span.faint { "none" } }
-        @for (level, number) in counts { span.whole { (number) " " (severity(level)) } " " }
+        @for (level, number) in counts { span.whole.level { (number) " " (severity(level)) } " " }
     }
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn page(session: Session, State(people): State<Arc<People>>) ->
             (figure(when(standing.need_a_person > 0, Kind::Bad), &standing.need_a_person.to_string(), "need a person", "/incidents?show=person"))
             (figure(when(others > 0, Kind::Waiting), &others.to_string(), "more open", "/incidents"))
             (figure(when(silent > 0, Kind::Bad), &silent.to_string(), "silent", "#sites"))
-            (figure(Kind::Idle, &standing.healed.to_string(), "healed in 24 h", "/incidents?show=resolved"))
+            (figure(if standing.healed > 0 { Kind::Good } else { Kind::Idle }, &standing.healed.to_string(), "healed in 24 h", "/incidents?show=resolved"))
             (figure(chain_kind, chain_word, "evidence", "/evidence"))
         }
         section {

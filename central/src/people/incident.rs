@@ -34,7 +34,7 @@ fn summary(
     html! { p.lead {
         @match (&row.resolution, ticket) {
             (Some(resolution), _) => {
-                "Over " strong { (took(resolution.resolved_at.duration_since(incident.created_at))) } " after it was seen, on " (day(incident.created_at)) ". "
+                "Resolved " strong { (took(resolution.resolved_at.duration_since(incident.created_at))) } " after it was seen, on " (day(incident.created_at)) ". "
                 @match last.and_then(|(_, bundle)| bundle.plan.as_ref()?.rule_id.as_ref()) {
                     Some(rule) => { "Rule " (mono(rule)) " decided; " (mono(&resolution.action_taken)) " mended it." }
                     None => { (resolution.action_taken) "." }
@@ -115,7 +115,7 @@ pub(super) async fn page(
             @if bundles.is_empty() { (step(Kind::Waiting, "Not decided yet", None, first, &html! { p { "No evidence about this incident has arrived. The agent sends it as soon as it has decided; while this server cannot be reached it keeps it." } })) }
             @for ticket in tickets.iter().rev() { (asked(ticket, first)) }
             @if let Some(resolution) = &row.resolution {
-                (step(Kind::Good, "Over", Some(resolution.resolved_at), first, &html! { p { "Level " (resolution.resolution_tier.number()) ": " (resolution.action_taken) } }))
+                (step(Kind::Good, "Resolved", Some(resolution.resolved_at), first, &html! { p { "Level " (resolution.resolution_tier.number()) ": " (resolution.action_taken) } }))
             }
         }
         section { h2 { "HIPAA Security Rule" } div.card { (supports(&incident.incident_type, &named)) } }

@@ -173,6 +173,7 @@ pub(super) fn severity(severity: Severity) -> Markup {
 pub(super) fn check_name(check: &str) -> String {
     let (check, part) = check.split_once('/').unwrap_or((check, ""));
     let name = match check {
+        "agent_state" => "Agent state",
         "antivirus" => "Antivirus",
         "backup" => "Backup",
         "central_command" => "Central Command",
