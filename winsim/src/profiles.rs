@@ -1,10 +1,10 @@
-//! The machines that can be simulated, each in a healthy state: a domain controller and a member server.
+//! The machines that can be simulated, each in a healthy state.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::windows::State;
-use crate::windows::computer::{Computer, DomainRole};
+use crate::windows::computer::{Computer, DomainRole, Language};
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::services::{Service, Services, StartType, Status};
 
@@ -16,6 +16,22 @@ pub enum Profile {
     Member,
     /// A domain controller that also serves DNS.
     Dc,
+    /// A member workstation with Windows 11.
+    Workstation,
+    /// A member server without desktop and without the Windows Server Backup feature.
+    Core,
+    /// A member server with another vendor's antivirus: Defender is passive.
+    ThirdPartyAntivirus,
+    /// A member server without a TPM.
+    NoTpm,
+    /// A member server with German Windows.
+    German,
+    /// A member server with Windows Server 2025.
+    #[value(name = "server2025")]
+    #[serde(rename = "server2025")]
+    Server2025,
+    /// A member server whose Group Policy undoes local changes whenever it is refreshed.
+    GroupPolicy,
 }
 
 impl Profile {
@@ -27,12 +43,24 @@ impl Profile {
                 name: hostname.to_uppercase(),
                 domain: "clinic.example".to_owned(),
                 domain_role: match self {
-                    Self::Member => DomainRole::MemberServer,
                     Self::Dc => DomainRole::PrimaryDomainController,
+                    Self::Workstation => DomainRole::MemberWorkstation,
+                    _ => DomainRole::MemberServer,
                 },
+                language: if self == Self::German { Language::German } else { Language::English },
                 clock_offset_seconds: 0,
-                os_caption: "Microsoft Windows Server 2022 Standard".to_owned(),
-                os_version: "10.0.20348".to_owned(),
+                os_caption: match self {
+                    Self::Workstation => "Microsoft Windows 11 Pro",
+                    Self::Server2025 => "Microsoft Windows Server 2025 Standard",
+                    _ => "Microsoft Windows Server 2022 Standard",
+                }
+                .to_owned(),
+                os_version: match self {
+                    Self::Workstation => "10.0.22631",
+                    Self::Server2025 => "10.0.26100",
+                    _ => "10.0.20348",
+                }
+                .to_owned(),
             },
             firewall: Firewall::healthy(self.rules()),
             services: Services::new(self.services()),

@@ -4,14 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{Change, Subsystem};
 
-/// `Win32_ComputerSystem.DomainRole`, the values a server can have, with their numbers.
+/// `Win32_ComputerSystem.DomainRole`, the values that the profiles have, with their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DomainRole {
+    /// A workstation that is a member of a domain.
+    MemberWorkstation = 1,
     /// A server that is a member of a domain.
     MemberServer = 3,
     /// A domain controller that holds the PDC emulator role.
     PrimaryDomainController = 5,
+}
+
+/// The display language of Windows. Programs of the console print in it; names of cmdlets and their values do not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Language {
+    /// English, United States.
+    #[serde(rename = "en-US")]
+    English,
+    /// German, Germany.
+    #[serde(rename = "de-DE")]
+    German,
 }
 
 /// Name, role and clock.
@@ -23,6 +36,8 @@ pub struct Computer {
     pub domain: String,
     /// Its role in the domain.
     pub domain_role: DomainRole,
+    /// The language of Windows, which is the language its tools print: `en-US` or `de-DE`.
+    pub language: Language,
     /// How many seconds the machine's clock is ahead of true time (negative: behind).
     pub clock_offset_seconds: i64,
     /// `Win32_OperatingSystem.Caption`.

@@ -14,6 +14,20 @@ pub enum Subsystem {
     Firewall,
     /// The service control manager.
     Services,
+    /// Windows Update: what is installed, and a reboot that is due.
+    Updates,
+    /// Microsoft Defender.
+    Antivirus,
+    /// Windows Server Backup.
+    Backup,
+    /// The audit policy and the event logs.
+    Logging,
+    /// BitLocker: volumes, key protectors, where recovery keys are kept.
+    Encryption,
+    /// Active Directory: replication.
+    Directory,
+    /// Scheduled tasks and files that scripts make.
+    Tasks,
     /// Name, role and clock of the computer.
     Computer,
     /// The simulator itself: logons refused and the like.
