@@ -1,10 +1,11 @@
 //! A Windows server over WinRM: runs one phase of a runbook and reads the one JSON line it prints.
 //!
-//! How the server is reached is [`client`]'s business. The script is the runbook's own; its parameters travel as
-//! base64 of JSON, so that no value can become code. Phases that only look are tried again once when the
+//! How the server is reached is [`client`]'s business, how a script gets there [`session`]'s. The script is the runbook's
+//! own; its parameters travel as base64 of JSON, so that no value can become code. Phases that only look are tried again once when the
 //! connection fails; a phase that changes something never is.
 
 mod client;
+mod session;
 
 use crate::adapters::certificate;
 use crate::adapters::inventory::{Access, Server};
@@ -23,8 +24,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use winrm_rs::{WinrmClient, WinrmError};
 
-/// Longer than any command line that WinRM's cmd.exe takes (8,191 characters), with room for its head.
-const LONGEST_SCRIPT: usize = 3_025;
+/// More than any report, and anything that a script says beside it.
+const MOST_OUTPUT: usize = 1024 * 1024;
 /// A report goes into evidence, which Central Command takes up to 1 MiB: a server must not keep its own out.
 const LONGEST_REPORT: usize = 64 * 1024;
 /// How much of a script's output goes into an error.
@@ -35,10 +36,6 @@ const EXCERPT: usize = 300;
 pub enum PhaseError {
     #[error("runbook {runbook} has no {phase} script")]
     NoScript { runbook: String, phase: &'static str },
-    #[error(
-        "runbook {runbook}, {phase}: the script and its parameters are {length} characters, WinRM takes {LONGEST_SCRIPT}"
-    )]
-    TooLong { runbook: String, phase: &'static str, length: usize },
     #[error("{host}: could not set up WinRM (is windows_ca_cert_file a PEM file?)")]
     Setup {
         host: String,
@@ -66,6 +63,16 @@ pub enum PhaseError {
     WrongReport { host: String, runbook: String, phase: &'static str, reason: String },
 }
 
+impl PhaseError {
+    /// Nothing came back from the server: the next phase would only wait for it again.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport { .. } | Self::LoggedOut { .. } | Self::OtherCertificate { .. } | Self::Setup { .. }
+        )
+    }
+}
+
 /// When a phase ran, and what it said.
 #[derive(Debug)]
 pub struct Ran {
@@ -76,7 +83,7 @@ pub struct Ran {
 
 /// One Windows server with its runbooks.
 pub struct WindowsHost {
-    client: WinrmClient,
+    client: Arc<WinrmClient>,
     host: String,
     address: SocketAddr,
     pinned: Option<Fingerprint>,
@@ -115,7 +122,16 @@ impl WindowsHost {
             Access::Https { pinned, .. } => pinned.clone(),
             Access::SealedHttp => None,
         };
-        Ok(Self { client, host, address, pinned, endpoint, catalogue, clock, logon: Logon::default() })
+        Ok(Self {
+            client: Arc::new(client),
+            host,
+            address,
+            pinned,
+            endpoint,
+            catalogue,
+            clock,
+            logon: Logon::default(),
+        })
     }
 
     /// The server's IP address, which is its host id.
@@ -154,8 +170,8 @@ impl WindowsHost {
         if self.refused() {
             return Err(PhaseError::LoggedOut { host: self.host.clone() });
         }
-        let output = self.client.run_powershell_with_timeout(&self.endpoint, &script, timeout).await;
-        let output = match output {
+        let (client, endpoint) = (Arc::clone(&self.client), self.endpoint.clone());
+        let output = match session::run(client, endpoint, &script, timeout, MOST_OUTPUT).await {
             Ok(output) => output,
             Err(error) => return Err(self.failed(runbook_id, phase, error).await),
         };
@@ -203,17 +219,9 @@ impl WindowsHost {
             return Err(PhaseError::NoScript { runbook, phase: phase.as_str() });
         };
         let encoded = BASE64.encode(Value::Object(parameters.clone()).to_string());
-        // The header is for people; on the command line every character counts.
-        let body = body.trim_start_matches(|c: char| c.is_whitespace());
-        let header: usize = body.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
-        let body = &body[header..];
         let script = format!(
             "$MspParams = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{encoded}')) | ConvertFrom-Json\n{body}"
         );
-        let length = script.encode_utf16().count();
-        if length > LONGEST_SCRIPT {
-            return Err(PhaseError::TooLong { runbook, phase: phase.as_str(), length });
-        }
         Ok((script, Duration::from_secs(bounds.timeout_seconds.into())))
     }
 
