@@ -1,8 +1,8 @@
 //! A Windows server over WinRM: runs one phase of a runbook and reads the one JSON line it prints.
 //!
 //! How the server is reached is [`client`]'s business, how a script gets there [`session`]'s. The script is the runbook's
-//! own; its parameters travel as base64 of JSON, so that no value can become code. Phases that only look are tried again once when the
-//! connection fails; a phase that changes something never is.
+//! own; its parameters travel as base64 of JSON, so that no value can become code. When the connection fails, a phase that only looks is tried
+//! again once; one that changes something only when it is known that its script had not begun.
 
 mod client;
 mod session;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use msp_contracts::fingerprint::Fingerprint;
 use msp_rules::Catalogue;
 use serde_json::{Map, Value};
+use session::Failed;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub enum PhaseError {
         host: String,
         runbook: String,
         phase: &'static str,
+        /// Whether the script may have begun to run.
+        begun: bool,
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -154,7 +157,10 @@ impl WindowsHost {
         let started = self.clock.now();
         let mut report = self.report(runbook_id, phase, parameters).await;
         let only_looks = matches!(phase, Phase::Detect | Phase::Verify);
-        if only_looks && matches!(report, Err(PhaseError::Transport { .. })) && !self.refused() {
+        if let Err(PhaseError::Transport { begun, .. }) = report
+            && (only_looks || !begun)
+            && !self.refused()
+        {
             report = self.report(runbook_id, phase, parameters).await;
         }
         Ran { started, completed: self.clock.now(), report }
@@ -173,14 +179,15 @@ impl WindowsHost {
         let (client, endpoint) = (Arc::clone(&self.client), self.endpoint.clone());
         let output = match session::run(client, endpoint, &script, timeout, MOST_OUTPUT).await {
             Ok(output) => output,
-            Err(error) => return Err(self.failed(runbook_id, phase, error).await),
+            Err(failed) => return Err(self.failed(runbook_id, phase, failed).await),
         };
         self.logon.accepted.store(true, Ordering::Relaxed);
         self.read(runbook_id, phase, &output.stdout, &output.stderr, output.exit_code)
     }
 
     /// Why a phase did not finish; remembers a refusal of the credentials.
-    async fn failed(&self, runbook_id: &str, phase: Phase, error: WinrmError) -> PhaseError {
+    async fn failed(&self, runbook_id: &str, phase: Phase, failed: Failed) -> PhaseError {
+        let Failed { begun, source: error } = failed;
         if let Some(other) = self.other_certificate(&error).await {
             return other;
         }
@@ -193,7 +200,8 @@ impl WindowsHost {
             WinrmError::Http(below) => Box::new(below),
             other => Box::new(other),
         };
-        PhaseError::Transport { host: self.host.clone(), runbook: runbook_id.to_owned(), phase: phase.as_str(), source }
+        let (host, runbook) = (self.host.clone(), runbook_id.to_owned());
+        PhaseError::Transport { host, runbook, phase: phase.as_str(), begun, source }
     }
 
     /// The certificate that was found in place of the pinned one. The client does not say which it was, and calls it a
