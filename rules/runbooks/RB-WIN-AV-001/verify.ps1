@@ -20,7 +20,7 @@ function Read-Defender {
         foreach ($product in Get-CimInstance -Namespace 'root/SecurityCenter2' -ClassName AntiVirusProduct -ErrorAction Stop) {
             # The middle one of the three bytes of productState is 10 or 11 while the product is on.
             $on = ('{0:X6}' -f $product.productState).Substring(2, 1) -eq '1'
-            if ($on -and $product.displayName -notmatch '^(Windows|Microsoft) Defender') { $o.third_party = $product.displayName }
+            if ($on -and $product.displayName -notmatch '^(Windows|Microsoft) Defender') { $o.third_party = [string]$product.displayName }
         }
     } catch {
         $o.third_party = $null

@@ -59,7 +59,7 @@ try {
     Read-Encryption
 } catch [System.Management.Automation.CommandNotFoundException] {
     $r.status = 'unsupported'
-    $r.reasons += 'BitLocker is not installed'
+    $r.reasons += "BitLocker is not installed: $($_.Exception.Message)"
 } catch {
     $r.status = 'error'
     $r.reasons += $_.Exception.Message

@@ -71,7 +71,7 @@ try {
                 if ($p.KeyProtectorType.ToString() -eq 'RecoveryPassword') { $known += $p.KeyProtectorId }
             }
             $added = @()
-            $protected = $false
+            $notes = @()
             try {
                 if ($known.Count -eq 0) {
                     # It would say the password in a warning, and a warning reaches whoever called this script.
@@ -103,27 +103,26 @@ try {
                     Resume-BitLocker -MountPoint $drive -Confirm:$false -WarningAction SilentlyContinue -ErrorAction Stop | Out-Null
                 }
                 $r.changed = $true
-                $protected = $true
-                Read-Encryption
             } catch {
-                $r.status = 'drift'
-                $r.reasons += $_.Exception.Message
+                $notes += $_.Exception.Message
                 # A recovery password that protects nothing is taken away again: the volume is as it was.
                 foreach ($id in $added) {
-                    if ($protected) { break }
+                    if ($r.changed) { break }
                     try {
                         Remove-BitLockerKeyProtector -MountPoint $drive -KeyProtectorId $id -Confirm:$false -WarningAction SilentlyContinue -ErrorAction Stop | Out-Null
                     } catch {
                         $r.changed = $true
-                        $r.reasons += "the key protector $id was added and could not be removed: $($_.Exception.Message)"
+                        $notes += "the key protector $id was added and could not be removed: $($_.Exception.Message)"
                     }
                 }
             }
+            Read-Encryption
+            $r.reasons += $notes
         }
     }
 } catch [System.Management.Automation.CommandNotFoundException] {
     $r.status = 'unsupported'
-    $r.reasons += 'BitLocker is not installed'
+    $r.reasons += "BitLocker is not installed: $($_.Exception.Message)"
 } catch {
     $r.status = 'error'
     $r.reasons += $_.Exception.Message
