@@ -3,7 +3,7 @@
 
 mod harness;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::Sim;
 use msp_winsim::windows::backup::NeverShownAs;
@@ -27,15 +27,14 @@ fn drift(sim: &Sim, event: WindowsBackup) {
 
 /// Verify until it is no longer pending.
 async fn settled(sim: &Sim) -> Value {
-    let begin = Instant::now();
-    loop {
+    for _ in 0..100 {
         let result = run(sim, "verify").await;
         if result["status"] != "pending" {
             return result;
         }
-        assert!(begin.elapsed() < Duration::from_secs(20), "still pending: {result}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    panic!("still pending after 100 looks");
 }
 
 #[tokio::test(flavor = "multi_thread")]

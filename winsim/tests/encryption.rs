@@ -3,7 +3,7 @@
 
 mod harness;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::Sim;
 use msp_winsim::windows::encryption::{Condition, Escrow};
@@ -78,17 +78,16 @@ async fn an_open_volume_is_encrypted_once_its_recovery_password_is_kept_and_the_
 
     said.push(run(&sim, "remediate").await);
     assert_eq!(outcome(&said[1]), ("pending", false));
-    let begin = Instant::now();
-    loop {
+    for _ in 0..100 {
         let verified = run(&sim, "verify").await;
         said.push(verified.clone());
         if verified["status"] == "compliant" {
             break;
         }
         assert_eq!(verified["status"], "pending", "{verified}");
-        assert!(begin.elapsed() < Duration::from_secs(20));
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
+    assert_eq!(said.last().unwrap()["status"], "compliant");
     assert_eq!(changes(&sim).len(), 4, "nothing a second time");
     let password = passwords(&sim).await;
     assert_eq!(password.len(), 55, "{password}");
