@@ -14,8 +14,11 @@ function Read-Backup {
     $r.reasons = @()
     $summary = Get-WBSummary -ErrorAction Stop
     $o.policy_configured = @(Get-WBPolicy -ErrorAction Stop).Count -gt 0
-    # Without a job at work this gives nothing, or an error on some versions.
-    $jobs = @(Get-WBJob -ErrorAction SilentlyContinue | Where-Object { $_.JobState.ToString() -eq 'Running' })
+    # Without a job at work this gives nothing, or an error on some versions. The names of the states are not documented:
+    # a job is at work as long as it has no end, which is missing or in the year 1.
+    $jobs = @(Get-WBJob -ErrorAction SilentlyContinue | Where-Object {
+        $_.JobState.ToString() -ne 'Completed' -and ($null -eq $_.EndTime -or $_.EndTime.Year -lt 2000)
+    })
     $o.job_running = $jobs.Count -gt 0
     $o.last_result_hr = [long]$summary.LastBackupResultHR
     $now = (Get-Date).ToUniversalTime()
