@@ -4,7 +4,10 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::windows::State;
+use crate::windows::antivirus::Antivirus;
+use crate::windows::backup::Backup;
 use crate::windows::computer::{Computer, DomainRole, Language};
+use crate::windows::encryption::Encryption;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::services::{Service, Services, StartType, Status};
 
@@ -64,6 +67,9 @@ impl Profile {
             },
             firewall: Firewall::healthy(self.rules()),
             services: Services::new(self.services()),
+            antivirus: Antivirus::of(self),
+            backup: Backup::of(self),
+            encryption: Encryption::of(self),
             refuse_logons: false,
         }
     }

@@ -25,6 +25,7 @@ mod statements;
 mod text_operators;
 mod types;
 mod value;
+mod warnings;
 mod wildcard;
 
 use std::sync::Arc;
