@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::windows::State;
 use crate::windows::computer::{Computer, DomainRole, Language};
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
+use crate::windows::logging::Logging;
 use crate::windows::services::{Service, Services, StartType, Status};
 
 /// What kind of server is simulated.
@@ -64,6 +65,7 @@ impl Profile {
             },
             firewall: Firewall::healthy(self.rules()),
             services: Services::new(self.services()),
+            logging: Logging::of(self),
             refuse_logons: false,
         }
     }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::windows::computer::Language;
 use crate::windows::firewall::{GpoBoolean, ProfileName};
 use crate::windows::ledger::{Actor, Change};
+use crate::windows::logging::AuditSetting;
 use crate::windows::services::{Refusal, StartType, Status};
 use crate::windows::{Machine, State};
 
@@ -71,6 +73,47 @@ pub enum Drift {
         /// Seconds ahead of true time; negative means behind.
         seconds: i64,
     },
+    /// Somebody changes what a subcategory audits.
+    AuditSetting {
+        /// Its English name or its identifier in braces.
+        subcategory: String,
+        /// What it audits from now on.
+        setting: AuditSetting,
+    },
+    /// Group Policy sets a subcategory at each refresh from now on, or (null) leaves it alone.
+    AuditGroupPolicy {
+        /// Its English name or its identifier in braces.
+        subcategory: String,
+        /// What policy says.
+        setting: Option<AuditSetting>,
+    },
+    /// Group Policy is refreshed: its audit settings are written over the local ones.
+    GroupPolicyRefresh {},
+    /// Somebody changes the maximum size of the Security log.
+    SecurityLogSize {
+        /// The size in bytes.
+        bytes: u64,
+    },
+    /// Group Policy sets the maximum size of the Security log, or (null) no longer does.
+    SecurityLogSizePolicy {
+        /// The size in bytes.
+        bytes: Option<u64>,
+    },
+    /// The Security log is switched off or on.
+    SecurityLogEnabled {
+        /// Whether events are written to it.
+        enabled: bool,
+    },
+    /// The registry value `SCENoApplyLegacyAuditPolicy` changes, or (null) goes.
+    LegacyAuditPolicy {
+        /// The value.
+        no_apply: Option<u32>,
+    },
+    /// The display language of Windows changes, and with it what its tools print.
+    DisplayLanguage {
+        /// The language.
+        language: Language,
+    },
     /// WinRM answers every logon with 401 (or no longer does).
     RefuseLogons {
         /// Whether it refuses.
@@ -96,6 +139,7 @@ impl Drift {
     /// The service or rule does not exist.
     pub fn apply(&self, machine: &Machine) -> Result<bool, UnknownObject> {
         let (changes, result) = machine.edit(&Actor::drift(), |state| match self.change(state) {
+            Ok(_) if matches!(self, Self::GroupPolicyRefresh {}) => (state.logging.refresh_policy(), Ok(())),
             Ok(change) => (change.into_iter().collect(), Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         });
@@ -128,6 +172,21 @@ impl Drift {
                 let result = state.services.set_start_fails(service, *fails);
                 known_service(state, service, result)?
             }
+            Self::AuditSetting { subcategory, setting } => {
+                let result = state.logging.set_audit(subcategory, *setting);
+                known_subcategory(state, subcategory, result)?
+            }
+            Self::AuditGroupPolicy { subcategory, setting } => {
+                let result = state.logging.set_policy(subcategory, *setting);
+                known_subcategory(state, subcategory, result)?
+            }
+            // Makes several changes: see `apply`.
+            Self::GroupPolicyRefresh {} => None,
+            Self::SecurityLogSize { bytes } => state.logging.set_log_size(*bytes),
+            Self::SecurityLogSizePolicy { bytes } => state.logging.set_log_size_policy(*bytes),
+            Self::SecurityLogEnabled { enabled } => state.logging.set_log_enabled(*enabled),
+            Self::LegacyAuditPolicy { no_apply } => state.logging.set_no_apply_legacy(*no_apply),
+            Self::DisplayLanguage { language } => state.computer.set_language(*language),
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
             Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
         })
@@ -138,6 +197,18 @@ fn known_service<T>(state: &State, name: &str, result: Result<T, Refusal>) -> Re
     result.map_err(|_| {
         let names: Vec<&str> = state.services.all().iter().map(|s| s.name.as_str()).collect();
         UnknownObject { what: "service", name: name.to_owned(), known: names.join(", "), field: "service" }
+    })
+}
+
+fn known_subcategory<T>(state: &State, name: &str, result: Option<T>) -> Result<T, UnknownObject> {
+    result.ok_or_else(|| {
+        let names: Vec<&str> = state.logging.audit.iter().map(|s| s.name).collect();
+        UnknownObject {
+            what: "audit subcategory",
+            name: name.to_owned(),
+            known: names.join(", "),
+            field: "subcategory",
+        }
     })
 }
 

@@ -136,6 +136,10 @@ impl Host for Console {
         self.io.write(StreamName::Stderr, text.as_bytes());
     }
 
+    fn write_program_error(&mut self, line: &str) {
+        self.io.write(StreamName::Stderr, format!("{line}\r\n").as_bytes());
+    }
+
     fn read_input(&mut self) -> Vec<u8> {
         self.io.read_input()
     }

@@ -6,6 +6,7 @@
 pub mod computer;
 pub mod firewall;
 pub mod ledger;
+pub mod logging;
 pub mod services;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use computer::Computer;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
+use logging::Logging;
 use services::{Services, Status};
 
 /// What the machine is at one moment.
@@ -28,6 +30,8 @@ pub struct State {
     pub firewall: Firewall,
     /// The services.
     pub services: Services,
+    /// Audit policy and Security log.
+    pub logging: Logging,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }

@@ -1,6 +1,7 @@
 //! The cmdlets, one file a family, and the table by which they are found.
 
 mod cim;
+mod csv;
 mod json;
 mod net_firewall;
 mod objects;
@@ -57,8 +58,9 @@ const fn switch(name: &'static str) -> Parameter {
     Parameter { name, aliases: &[], switch: true, position: None }
 }
 
-const FAMILIES: [&[Cmdlet]; 7] = [
+const FAMILIES: [&[Cmdlet]; 8] = [
     cim::CMDLETS,
+    csv::CMDLETS,
     json::CMDLETS,
     net_firewall::CMDLETS,
     objects::CMDLETS,
