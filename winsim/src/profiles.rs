@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::windows::State;
 use crate::windows::computer::{Computer, DomainRole, Language};
+use crate::windows::directory::Directory;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::logging::Logging;
 use crate::windows::services::{Service, Services, StartType, Status};
@@ -66,6 +67,7 @@ impl Profile {
             firewall: Firewall::healthy(self.rules()),
             services: Services::new(self.services()),
             logging: Logging::of(self),
+            directory: Directory::of(self),
             refuse_logons: false,
         }
     }

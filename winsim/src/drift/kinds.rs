@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::windows::computer::Language;
+use crate::windows::directory::{Replication, TESTS};
 use crate::windows::firewall::{GpoBoolean, ProfileName};
 use crate::windows::ledger::{Actor, Change};
 use crate::windows::logging::AuditSetting;
@@ -109,6 +110,30 @@ pub enum Drift {
         /// The value.
         no_apply: Option<u32>,
     },
+    /// Replication from a partner of a domain controller fares differently.
+    Replication {
+        /// The partner's name.
+        partner: String,
+        /// `ok`, `failing` (until somebody synchronises) or `offline` (whoever asks).
+        state: Replication,
+    },
+    /// A partner is taken out of the directory.
+    ReplicationPartnerRemoved {
+        /// The partner's name.
+        partner: String,
+    },
+    /// The directory no longer says how replication fares (or says it again).
+    ReplicationQueryFails {
+        /// Whether asking fails.
+        fails: bool,
+    },
+    /// A test of `dcdiag` fails (or no longer does).
+    DcdiagTest {
+        /// Its name, such as `SysVolCheck`.
+        test: String,
+        /// Whether it fails.
+        fails: bool,
+    },
     /// The display language of Windows changes, and with it what its tools print.
     DisplayLanguage {
         /// The language.
@@ -186,6 +211,24 @@ impl Drift {
             Self::SecurityLogSizePolicy { bytes } => state.logging.set_log_size_policy(*bytes),
             Self::SecurityLogEnabled { enabled } => state.logging.set_log_enabled(*enabled),
             Self::LegacyAuditPolicy { no_apply } => state.logging.set_no_apply_legacy(*no_apply),
+            Self::Replication { partner, state: to } => {
+                let result = state.directory.as_mut().and_then(|d| d.set_replication(partner, *to));
+                known_partner(state, partner, result)?
+            }
+            Self::ReplicationPartnerRemoved { partner } => {
+                let result = state.directory.as_mut().and_then(|d| d.remove_partner(partner));
+                Some(known_partner(state, partner, result)?)
+            }
+            Self::ReplicationQueryFails { fails } => state.directory.as_mut().and_then(|d| d.set_query_fails(*fails)),
+            Self::DcdiagTest { test, fails } => {
+                let result = state.directory.as_mut().and_then(|d| d.set_test(test, *fails));
+                result.ok_or_else(|| UnknownObject {
+                    what: "dcdiag test",
+                    name: test.clone(),
+                    known: state.directory.as_ref().map_or(String::new(), |_| TESTS.join(", ")),
+                    field: "test",
+                })?
+            }
             Self::DisplayLanguage { language } => state.computer.set_language(*language),
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
             Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
@@ -197,6 +240,14 @@ fn known_service<T>(state: &State, name: &str, result: Result<T, Refusal>) -> Re
     result.map_err(|_| {
         let names: Vec<&str> = state.services.all().iter().map(|s| s.name.as_str()).collect();
         UnknownObject { what: "service", name: name.to_owned(), known: names.join(", "), field: "service" }
+    })
+}
+
+fn known_partner<T>(state: &State, name: &str, result: Option<T>) -> Result<T, UnknownObject> {
+    result.ok_or_else(|| {
+        let partners = state.directory.as_ref().map(|d| d.partners.as_slice()).unwrap_or_default();
+        let names: Vec<&str> = partners.iter().map(|p| p.name.as_str()).collect();
+        UnknownObject { what: "replication partner", name: name.to_owned(), known: names.join(", "), field: "partner" }
     })
 }
 

@@ -2,6 +2,9 @@
 //! one prints, in the language of the machine.
 
 mod auditpol;
+mod dcdiag;
+mod repadmin;
+mod w32tm;
 mod wevtutil;
 
 use crate::windows::ledger::Actor;
@@ -40,17 +43,26 @@ impl Ran {
     }
 }
 
+/// An argument that the real program may have and this one has not: loud, in words of the simulator's own.
+fn not_supported(program: &str, argument: &str) -> Ran {
+    Ran::complained(1, [format!("This simulated server does not support '{argument}' of {program}.")])
+}
+
 /// A program.
 pub(crate) type Program = fn(&Call<'_>) -> Ran;
 
 /// The program that a name means on this machine: a bare name, with or without `.exe`, or a path under System32.
-pub(crate) fn find(name: &str, _: &State) -> Option<Program> {
+pub(crate) fn find(name: &str, state: &State) -> Option<Program> {
     let lower = name.to_ascii_lowercase();
     let lower = lower.strip_suffix(".exe").unwrap_or(&lower);
     let lower = lower.strip_prefix("c:\\windows\\system32\\").unwrap_or(lower);
     match lower {
         "hostname" => Some(|call| Ran::said([call.machine.read(|s| s.computer.name.clone())])),
         "auditpol" => Some(auditpol::run),
+        // The tools of the directory come with it.
+        "dcdiag" if state.directory.is_some() => Some(dcdiag::run),
+        "repadmin" if state.directory.is_some() => Some(repadmin::run),
+        "w32tm" => Some(w32tm::run),
         "wevtutil" => Some(wevtutil::run),
         _ => None,
     }

@@ -4,6 +4,7 @@
 //! same critical section, so that state and ledger never disagree. Nothing here knows PowerShell or WS-Management.
 
 pub mod computer;
+pub mod directory;
 pub mod firewall;
 pub mod ledger;
 pub mod logging;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use computer::Computer;
+use directory::Directory;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
 use logging::Logging;
@@ -32,6 +34,8 @@ pub struct State {
     pub services: Services,
     /// Audit policy and Security log.
     pub logging: Logging,
+    /// Active Directory, on a domain controller.
+    pub directory: Option<Directory>,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }
