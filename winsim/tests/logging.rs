@@ -3,6 +3,7 @@
 
 mod harness;
 
+use clap::ValueEnum;
 use harness::{HOST, Sim};
 use msp_winsim::windows::computer::Language;
 use msp_winsim::windows::logging::AuditSetting::{self, Failure, NoAuditing, Success, SuccessAndFailure};
@@ -27,7 +28,7 @@ fn reasons(result: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_machine_of_every_kind_is_compliant_and_nothing_touches_it() {
-    for profile in [Profile::Member, Profile::Dc, Profile::Workstation, Profile::German, Profile::GroupPolicy] {
+    for profile in Profile::value_variants().iter().copied() {
         let sim = Sim::start(profile).await;
         for phase in ["detect", "remediate", "verify"] {
             let result = sim.phase(LOGGING, phase, &json!({})).await;

@@ -60,7 +60,7 @@ function Read-Diagnosis {
         if ($name.Count -eq 0 -and $i + 1 -lt $lines.Count -and $lines[$i + 1] -notmatch '^\s*\.{10,}') {
             $name = @($tests | Where-Object { $lines[$i + 1] -match "\b$_\b" })
         }
-        $name = if ($name.Count -gt 0) { $name[0] } else { $lines[$i].Trim().TrimStart('.').Trim() }
+        $name = if ($name.Count -gt 0) { $name[0] } else { $lines[$i] -replace '^[\s.]+', '' }
         if ($o.dcdiag_failed -notcontains $name) { $o.dcdiag_failed += $name }
     }
 }
