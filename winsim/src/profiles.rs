@@ -4,8 +4,11 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::windows::State;
+use crate::windows::antivirus::Antivirus;
+use crate::windows::backup::Backup;
 use crate::windows::computer::{Computer, DomainRole, Language};
 use crate::windows::directory::Directory;
+use crate::windows::encryption::Encryption;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::logging::Logging;
 use crate::windows::services::{Service, Services, StartType, Status};
@@ -68,6 +71,9 @@ impl Profile {
             services: Services::new(self.services()),
             logging: Logging::of(self),
             directory: Directory::of(self),
+            antivirus: Antivirus::of(self),
+            backup: Backup::of(self),
+            encryption: Encryption::of(self),
             refuse_logons: false,
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::protection::{Bitlocker, Defender, WindowsBackup};
 use crate::windows::computer::Language;
 use crate::windows::directory::{Replication, TESTS};
 use crate::windows::firewall::{GpoBoolean, ProfileName};
@@ -69,6 +70,12 @@ pub enum Drift {
         /// Whether starts fail.
         fails: bool,
     },
+    /// Something happens to Microsoft Defender.
+    Defender(Defender),
+    /// Something happens to Windows Server Backup.
+    WindowsBackup(WindowsBackup),
+    /// Something happens to BitLocker or what it needs.
+    Bitlocker(Bitlocker),
     /// The clock of the machine goes wrong.
     ClockOffset {
         /// Seconds ahead of true time; negative means behind.
@@ -230,10 +237,18 @@ impl Drift {
                 })?
             }
             Self::DisplayLanguage { language } => state.computer.set_language(*language),
+            Self::Defender(event) => event.change(state),
+            Self::WindowsBackup(event) => event.change(state),
+            Self::Bitlocker(event) => event.change(state)?,
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
             Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
         })
     }
+}
+
+/// A drift that names something that the machine does not have.
+pub(super) fn unknown(what: &'static str, name: &str, known: String, field: &'static str) -> UnknownObject {
+    UnknownObject { what, name: name.to_owned(), known, field }
 }
 
 fn known_service<T>(state: &State, name: &str, result: Result<T, Refusal>) -> Result<T, UnknownObject> {

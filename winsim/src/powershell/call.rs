@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::ast::{Arg, Block, Command, CommandName, Expr};
 use super::binding::{Argument, Bound};
-use super::cmdlets::Action;
+use super::cmdlets::{Action, Cmdlet};
 use super::error::{Category, ErrorRecord, Run, Signal};
 use super::interpreter::{ErrorAction, Interpreter};
 use super::pipeline::{Sink, Stage};
@@ -82,7 +82,8 @@ impl Interpreter {
     }
 
     fn cmdlet_stage(&mut self, name: &str, command: &Command) -> Run<CmdletStage> {
-        let Some(cmdlet) = find_cmdlet(name) else {
+        let installed = |c: &&Cmdlet| self.machine.read(|state| super::cmdlets::is_installed(c, state));
+        let Some(cmdlet) = find_cmdlet(name).filter(installed) else {
             let mut record = ErrorRecord::new(
                 "System.Management.Automation.CommandNotFoundException",
                 "CommandNotFoundException",

@@ -25,6 +25,8 @@ pub(crate) trait Host {
     fn write_program_error(&mut self, line: &str);
     /// All of standard input, once its end has come. What was read is gone.
     fn read_input(&mut self) -> Vec<u8>;
+    /// A warning.
+    fn write_warning(&mut self, text: &str);
     /// Whether somebody wants the script to stop.
     fn is_cancelled(&self) -> bool;
     /// Waits, or stops waiting early when cancelled.
@@ -81,6 +83,8 @@ pub(crate) struct Interpreter {
     pub(super) last_ok: bool,
     /// How many commands whose errors go nowhere surround the current one.
     pub(super) muted: usize,
+    /// The same for warnings.
+    pub(super) warnings_silenced: usize,
 }
 
 impl Interpreter {
@@ -100,6 +104,7 @@ impl Interpreter {
             tries: 0,
             last_ok: true,
             muted: 0,
+            warnings_silenced: 0,
         }
     }
 

@@ -3,8 +3,11 @@
 //! Cmdlets and the drift interface both go through [`Machine`]; whatever they change is recorded in the ledger in the
 //! same critical section, so that state and ledger never disagree. Nothing here knows PowerShell or WS-Management.
 
+pub mod antivirus;
+pub mod backup;
 pub mod computer;
 pub mod directory;
+pub mod encryption;
 pub mod firewall;
 pub mod ledger;
 pub mod logging;
@@ -16,8 +19,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::clock::Clock;
+use antivirus::Antivirus;
+use backup::Backup;
 use computer::Computer;
 use directory::Directory;
+use encryption::Encryption;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
 use logging::Logging;
@@ -36,6 +42,12 @@ pub struct State {
     pub logging: Logging,
     /// Active Directory, on a domain controller.
     pub directory: Option<Directory>,
+    /// Microsoft Defender.
+    pub antivirus: Antivirus,
+    /// Windows Server Backup.
+    pub backup: Backup,
+    /// BitLocker.
+    pub encryption: Encryption,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }
@@ -48,6 +60,14 @@ impl State {
         !running
             || self.firewall.admits(ProfileName::Domain, "5985")
             || self.firewall.admits(ProfileName::Domain, "5986")
+    }
+
+    /// What the machine does by itself as time passes, up to `now` (true time).
+    fn pass_time(&mut self, now: Timestamp) -> Vec<Change> {
+        let offset = SignedDuration::from_secs(self.computer.clock_offset_seconds);
+        let mut changes = self.backup.pass_time(now, offset);
+        changes.extend(self.encryption.pass_time(now));
+        changes
     }
 
     pub(crate) fn set_refuse_logons(&mut self, to: bool) -> Option<Change> {
@@ -83,7 +103,13 @@ impl Machine {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody sees the machine as it was before time passed.
+        let now = self.clock.now();
+        for change in inner.state.pass_time(now) {
+            inner.ledger.append(now, &Actor::machine(), change);
+        }
+        inner
     }
 
     /// A copy of the state.
@@ -117,6 +143,11 @@ impl Machine {
             inner.ledger.append(now, actor, change);
         }
         (count, result)
+    }
+
+    /// True time, which does not depend on the machine's clock.
+    pub(crate) fn true_time(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The time that the machine's own clock shows.

@@ -1,19 +1,25 @@
 //! The cmdlets, one file a family, and the table by which they are found.
 
+mod bitlocker;
 mod cim;
+mod cim_namespaces;
 mod csv;
+mod defender;
 mod json;
 mod net_firewall;
 mod objects;
 mod output;
 mod registry;
+mod server_backup;
 mod service;
+mod timespan;
 
 use super::binding::Bound;
 use super::error::Run;
 use super::interpreter::Interpreter;
 use super::pipeline::Sink;
 use super::value::{Value, same_name};
+use crate::windows::State;
 
 /// A cmdlet: its names, its parameters and what it does.
 #[derive(Debug)]
@@ -58,16 +64,35 @@ const fn switch(name: &'static str) -> Parameter {
     Parameter { name, aliases: &[], switch: true, position: None }
 }
 
-const FAMILIES: [&[Cmdlet]; 8] = [
+const FAMILIES: [&[Cmdlet]; 13] = [
+    bitlocker::CMDLETS,
+    bitlocker::TPM_CMDLETS,
     cim::CMDLETS,
     csv::CMDLETS,
+    defender::CMDLETS,
     json::CMDLETS,
     net_firewall::CMDLETS,
     objects::CMDLETS,
     output::CMDLETS,
     registry::CMDLETS,
+    server_backup::CMDLETS,
     service::CMDLETS,
+    timespan::CMDLETS,
 ];
+
+/// Whether the feature that a cmdlet comes with is on the machine.
+pub(crate) fn is_installed(cmdlet: &Cmdlet, state: &State) -> bool {
+    let comes_with = |family: &[Cmdlet]| family.iter().any(|c| c.name == cmdlet.name);
+    if comes_with(bitlocker::CMDLETS) {
+        state.encryption.installed
+    } else if comes_with(defender::CMDLETS) {
+        state.antivirus.installed
+    } else if comes_with(server_backup::CMDLETS) {
+        state.backup.installed
+    } else {
+        true
+    }
+}
 
 /// The cmdlet of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Cmdlet> {

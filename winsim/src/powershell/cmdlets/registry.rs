@@ -19,6 +19,8 @@ pub(super) const CMDLETS: &[Cmdlet] = &[Cmdlet {
 const FIREWALL_RULES: &str =
     "HKLM:\\SYSTEM\\CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\FirewallRules";
 
+const DEFENDER_POLICY: &str = "HKLM:\\SOFTWARE\\Policies\\Microsoft\\Windows Defender\\Real-Time Protection";
+
 fn get_item_property(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Value>>, out: &mut dyn Sink) -> Run<()> {
     let paths = bound.texts(interp, "Path").unwrap_or_default();
     for path in paths {
@@ -28,6 +30,14 @@ fn get_item_property(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Valu
         if let Some(values) = interp.machine.read(|s| s.logging.registry_values(path.trim_end_matches('\\'))) {
             let properties = values.into_iter().map(|(name, number)| (name, Value::Int(number))).collect();
             out.push(interp, Value::object(CUSTOM_OBJECT, properties))?;
+            continue;
+        }
+        if same_name(path.trim_end_matches('\\'), DEFENDER_POLICY)
+            && let Some(values) = interp.machine.read(|s| s.antivirus.policy_registry_values())
+        {
+            let properties = values.into_iter().map(|(name, data)| (Rc::from(name), Value::Int(data))).collect();
+            let object = Object { type_name: CUSTOM_OBJECT, properties };
+            out.push(interp, Value::Object(Rc::new(std::cell::RefCell::new(object))))?;
             continue;
         }
         if !same_name(path.trim_end_matches('\\'), FIREWALL_RULES) {
