@@ -14,6 +14,10 @@ type File = (&'static str, &'static str);
 pub(crate) const L1: &[File] = embed!["l1/host.yaml", "l1/windows.yaml"];
 
 pub(crate) const RUNBOOKS: &[File] = embed![
+    "runbooks/RB-WIN-AD-001/runbook.yaml",
+    "runbooks/RB-WIN-AD-001/detect.ps1",
+    "runbooks/RB-WIN-AD-001/remediate.ps1",
+    "runbooks/RB-WIN-AD-001/verify.ps1",
     "runbooks/RB-WIN-AV-001/runbook.yaml",
     "runbooks/RB-WIN-AV-001/detect.ps1",
     "runbooks/RB-WIN-AV-001/remediate.ps1",
@@ -31,6 +35,11 @@ pub(crate) const RUNBOOKS: &[File] = embed![
     "runbooks/RB-WIN-FIREWALL-001/remediate.ps1",
     "runbooks/RB-WIN-FIREWALL-001/verify.ps1",
     "runbooks/RB-WIN-FIREWALL-001/undo.ps1",
+    "runbooks/RB-WIN-LOGGING-001/runbook.yaml",
+    "runbooks/RB-WIN-LOGGING-001/detect.ps1",
+    "runbooks/RB-WIN-LOGGING-001/remediate.ps1",
+    "runbooks/RB-WIN-LOGGING-001/verify.ps1",
+    "runbooks/RB-WIN-LOGGING-001/undo.ps1",
     "runbooks/RB-WIN-SVC-001/runbook.yaml",
     "runbooks/RB-WIN-SVC-001/detect.ps1",
     "runbooks/RB-WIN-SVC-001/remediate.ps1",

@@ -7,8 +7,10 @@ use crate::windows::State;
 use crate::windows::antivirus::Antivirus;
 use crate::windows::backup::Backup;
 use crate::windows::computer::{Computer, DomainRole, Language};
+use crate::windows::directory::Directory;
 use crate::windows::encryption::Encryption;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
+use crate::windows::logging::Logging;
 use crate::windows::services::{Service, Services, StartType, Status};
 
 /// What kind of server is simulated.
@@ -67,6 +69,8 @@ impl Profile {
             },
             firewall: Firewall::healthy(self.rules()),
             services: Services::new(self.services()),
+            logging: Logging::of(self),
+            directory: Directory::of(self),
             antivirus: Antivirus::of(self),
             backup: Backup::of(self),
             encryption: Encryption::of(self),

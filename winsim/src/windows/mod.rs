@@ -6,9 +6,11 @@
 pub mod antivirus;
 pub mod backup;
 pub mod computer;
+pub mod directory;
 pub mod encryption;
 pub mod firewall;
 pub mod ledger;
+pub mod logging;
 pub mod services;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,9 +22,11 @@ use crate::clock::Clock;
 use antivirus::Antivirus;
 use backup::Backup;
 use computer::Computer;
+use directory::Directory;
 use encryption::Encryption;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
+use logging::Logging;
 use services::{Services, Status};
 
 /// What the machine is at one moment.
@@ -34,6 +38,10 @@ pub struct State {
     pub firewall: Firewall,
     /// The services.
     pub services: Services,
+    /// Audit policy and Security log.
+    pub logging: Logging,
+    /// Active Directory, on a domain controller.
+    pub directory: Option<Directory>,
     /// Microsoft Defender.
     pub antivirus: Antivirus,
     /// Windows Server Backup.

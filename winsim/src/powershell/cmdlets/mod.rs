@@ -3,6 +3,7 @@
 mod bitlocker;
 mod cim;
 mod cim_namespaces;
+mod csv;
 mod defender;
 mod json;
 mod net_firewall;
@@ -63,10 +64,11 @@ const fn switch(name: &'static str) -> Parameter {
     Parameter { name, aliases: &[], switch: true, position: None }
 }
 
-const FAMILIES: [&[Cmdlet]; 12] = [
+const FAMILIES: [&[Cmdlet]; 13] = [
     bitlocker::CMDLETS,
     bitlocker::TPM_CMDLETS,
     cim::CMDLETS,
+    csv::CMDLETS,
     defender::CMDLETS,
     json::CMDLETS,
     net_firewall::CMDLETS,

@@ -27,6 +27,11 @@ fn get_item_property(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Valu
         if !path.to_ascii_uppercase().starts_with("HKLM:\\") {
             return Err(Signal::unsupported(format!("The path '{path}'"), bound.pos));
         }
+        if let Some(values) = interp.machine.read(|s| s.logging.registry_values(path.trim_end_matches('\\'))) {
+            let properties = values.into_iter().map(|(name, number)| (name, Value::Int(number))).collect();
+            out.push(interp, Value::object(CUSTOM_OBJECT, properties))?;
+            continue;
+        }
         if same_name(path.trim_end_matches('\\'), DEFENDER_POLICY)
             && let Some(values) = interp.machine.read(|s| s.antivirus.policy_registry_values())
         {
