@@ -148,6 +148,8 @@ pub(crate) enum CommandName {
     Name(String),
     /// `& $block`
     Invoke(Expr),
+    /// `. $block`: in the scope of the caller.
+    Dot(Expr),
 }
 
 #[derive(Debug, PartialEq)]

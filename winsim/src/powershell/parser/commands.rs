@@ -18,8 +18,13 @@ impl Parser {
                     CommandName::Name(self.bareword()?)
                 }
             }
-            Some('.') if self.lexer.peek_at(1).is_some_and(|c| c.is_whitespace() || c == '$' || c == '{') => {
-                return Err(SyntaxError::unsupported(pos, "Dot sourcing"));
+            Some('.') if self.lexer.peek_at(1).is_some_and(|c| c.is_whitespace() || matches!(c, '$' | '{' | '(')) => {
+                self.lexer.bump();
+                self.skip()?;
+                if !self.at_expression() {
+                    return Err(SyntaxError::unsupported(pos, "Dot sourcing a file"));
+                }
+                CommandName::Dot(self.primary_with_members()?)
             }
             _ => CommandName::Name(self.bareword()?),
         };
