@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::windows::State;
 use crate::windows::computer::{Computer, DomainRole, Language};
+use crate::windows::files::Files;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::services::{Service, Services, StartType, Status};
+use crate::windows::tasks::Tasks;
+use crate::windows::updates::Updates;
 
 /// What kind of server is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -64,6 +67,9 @@ impl Profile {
             },
             firewall: Firewall::healthy(self.rules()),
             services: Services::new(self.services()),
+            updates: Updates::of(self),
+            tasks: Tasks::default(),
+            files: Files::healthy(),
             refuse_logons: false,
         }
     }
@@ -85,6 +91,7 @@ impl Profile {
             service("Spooler", "Print Spooler", Running, Automatic, &["RpcSs"]),
             service("VSS", "Volume Shadow Copy", Stopped, Manual, &["RpcSs"]),
             service("W32Time", "Windows Time", Running, Automatic, &[]),
+            service("wuauserv", "Windows Update", Stopped, Manual, &["RpcSs"]),
             service("WinDefend", "Microsoft Defender Antivirus Service", Running, Automatic, &["RpcSs"]),
             service("WinRM", "Windows Remote Management (WS-Management)", Running, Automatic, &["RpcSs"]),
         ];

@@ -4,9 +4,13 @@
 //! same critical section, so that state and ledger never disagree. Nothing here knows PowerShell or WS-Management.
 
 pub mod computer;
+pub mod files;
 pub mod firewall;
 pub mod ledger;
+pub(crate) mod registry;
 pub mod services;
+pub mod tasks;
+pub mod updates;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,9 +19,12 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use computer::Computer;
+use files::Files;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
 use services::{Services, Status};
+use tasks::Tasks;
+use updates::Updates;
 
 /// What the machine is at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +35,12 @@ pub struct State {
     pub firewall: Firewall,
     /// The services.
     pub services: Services,
+    /// Windows Update.
+    pub updates: Updates,
+    /// Scheduled tasks.
+    pub tasks: Tasks,
+    /// Files and folders.
+    pub files: Files,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }
