@@ -174,18 +174,6 @@ async fn a_client_may_choose_the_command_id_and_the_ledger_shows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn standard_input_is_accepted_and_a_script_on_it_is_refused_loudly() {
-    let sim = Sim::start(Profile::Member).await;
-    let shell = sim.client.open_shell(HOST).await.unwrap();
-    let id = shell.start_command("powershell.exe", &["-NoProfile", "-Command", "-"]).await.unwrap();
-    shell.send_input(&id, b"Get-Service\n", true).await.unwrap();
-    let output = shell.receive_next(&id).await.unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("does not read a script from standard input"), "{stderr}");
-    shell.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn identify_answers_and_names_the_message_it_relates_to() {
     let sim = Sim::start(Profile::Member).await;
     let (status, answer) = post(

@@ -5,6 +5,8 @@ use std::rc::Rc;
 /// A place in a script: line and column from 1, and the offset in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Pos {
+    /// Which text: 0 is the script that was started, the others are those it made script blocks of.
+    pub(crate) source: usize,
     pub(crate) line: u32,
     pub(crate) column: u32,
     pub(crate) offset: usize,

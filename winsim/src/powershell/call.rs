@@ -205,6 +205,8 @@ impl Interpreter {
             self.set_local(&param.name, value);
         }
         self.set_local("args", Value::array(rest.collect()));
+        // A call that no pipeline feeds has no input, whatever standard input holds.
+        self.set_local("input", Value::array(Vec::new()));
         Ok(())
     }
 

@@ -112,6 +112,9 @@ pub(crate) enum Signal {
 pub(crate) enum Abort {
     #[error("{what} is not in the subset of PowerShell that this simulated server runs (see winsim/SUBSET.md).")]
     Unsupported { what: String, pos: Pos },
+    /// A text that the script made a script block of has syntax outside the subset.
+    #[error("{message}")]
+    UnsupportedSyntax { message: String, pos: Pos },
     #[error("The script passed this simulated server's limit of {limit}: {count}.")]
     Limit { limit: &'static str, count: u64 },
     #[error("The command was terminated.")]

@@ -21,6 +21,8 @@ pub(crate) trait Host {
     fn write_line(&mut self, line: &str);
     /// An error, as the lines of the message.
     fn write_error(&mut self, lines: &[String]);
+    /// All of standard input, once its end has come. What was read is gone.
+    fn read_input(&mut self) -> Vec<u8>;
     /// Whether somebody wants the script to stop.
     fn is_cancelled(&self) -> bool;
     /// Waits, or stops waiting early when cancelled.
@@ -66,8 +68,8 @@ pub(crate) struct Interpreter {
     pub(crate) machine: Arc<Machine>,
     pub(crate) actor: Actor,
     pub(crate) host: Box<dyn Host>,
-    /// The script's lines, which error messages quote.
-    source: Vec<String>,
+    /// The lines of the script and of the texts it made script blocks of, which error messages quote.
+    sources: Vec<Vec<String>>,
     scopes: Vec<Scope>,
     steps: u64,
     depth: usize,
@@ -87,7 +89,7 @@ impl Interpreter {
             machine,
             actor,
             host,
-            source: source.lines().map(str::to_owned).collect(),
+            sources: vec![source.lines().map(str::to_owned).collect()],
             scopes: vec![global],
             steps: 0,
             depth: 0,
@@ -147,7 +149,7 @@ impl Interpreter {
         result
     }
 
-    pub(super) fn get_variable(&self, variable: &Variable, pos: Pos) -> Run<Value> {
+    pub(super) fn get_variable(&mut self, variable: &Variable, pos: Pos) -> Run<Value> {
         let name = variable.name.to_lowercase();
         match variable.scope.as_deref() {
             None | Some("local") => {}
@@ -162,12 +164,13 @@ impl Interpreter {
             "false" => return Ok(Value::Bool(false)),
             "null" => return Ok(Value::Null),
             "?" => return Ok(Value::Bool(self.last_ok)),
+            "input" => return self.input(),
             _ => {}
         }
         Ok(self.lookup(&name).unwrap_or(Value::Null))
     }
 
-    fn lookup(&self, name: &str) -> Option<Value> {
+    pub(super) fn lookup(&self, name: &str) -> Option<Value> {
         let name = if name == "psitem" { "_" } else { name };
         self.scopes.iter().rev().find_map(|s| s.variables.get(name)).cloned()
     }
@@ -247,8 +250,19 @@ impl Interpreter {
 
     /// The line of the script at a position, for messages.
     pub(super) fn source_line(&self, pos: Pos) -> &str {
+        let lines = self.sources.get(pos.source).map(Vec::as_slice).unwrap_or_default();
         let index = usize::try_from(pos.line).unwrap_or(0);
-        index.checked_sub(1).and_then(|i| self.source.get(i)).map_or("", String::as_str)
+        index.checked_sub(1).and_then(|i| lines.get(i)).map_or("", String::as_str)
+    }
+
+    /// The number by which positions in the next text will name it.
+    pub(super) fn next_source(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Keeps a text's lines under the next number.
+    pub(super) fn keep_source(&mut self, text: &str) {
+        self.sources.push(text.lines().map(str::to_owned).collect());
     }
 }
 

@@ -57,8 +57,9 @@ pub(crate) struct Lexer {
 }
 
 impl Lexer {
-    pub(crate) fn new(source: &str) -> Self {
-        Self { chars: source.chars().collect(), pos: Pos { line: 1, column: 1, offset: 0 } }
+    /// `number` is what positions will name the text by.
+    pub(crate) fn new(source: &str, number: usize) -> Self {
+        Self { chars: source.chars().collect(), pos: Pos { source: number, line: 1, column: 1, offset: 0 } }
     }
 
     pub(crate) fn pos(&self) -> Pos {

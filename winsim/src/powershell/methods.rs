@@ -208,6 +208,10 @@ impl Interpreter {
                 let first = self.order(a, b, true)?.is_ge() == (lower == "max");
                 Some(if first { a.clone() } else { b.clone() })
             }
+            ("System.Management.Automation.ScriptBlock", "create", [text]) => {
+                let text = self.to_text(text);
+                Some(self.script_block_of(&text, pos)?)
+            }
             ("System.Console", "writeline", [text]) => {
                 let text = self.to_text(text);
                 self.write_text(&text)?;

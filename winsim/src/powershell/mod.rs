@@ -20,6 +20,7 @@ mod operators;
 mod parser;
 mod pipeline;
 mod report;
+mod script_text;
 mod statements;
 mod text_operators;
 mod types;
@@ -41,7 +42,7 @@ pub(crate) const STACK_BYTES: usize = 64 << 20;
 /// Runs a script to its end and returns the exit code of `powershell.exe`. Needs a thread with [`STACK_BYTES`] of stack.
 pub(crate) fn run(script: &str, machine: Arc<Machine>, actor: Actor, host: Box<dyn Host>) -> i32 {
     let mut interpreter = Interpreter::new(machine, actor, host, script);
-    let block = match parser::parse(script) {
+    let block = match parser::parse(script, 0) {
         Ok(block) => block,
         Err(error) => {
             interpreter.report_syntax(&error);

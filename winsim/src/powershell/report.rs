@@ -70,7 +70,7 @@ impl Interpreter {
         lines
     }
 
-    fn position_lines(&self, pos: super::ast::Pos, lines: &mut Vec<String>) {
+    pub(super) fn position_lines(&self, pos: super::ast::Pos, lines: &mut Vec<String>) {
         if pos.line == 0 {
             return;
         }
@@ -86,7 +86,7 @@ impl Interpreter {
     /// The simulator gave up: said in words of its own, with a position where there is one.
     pub(super) fn report_abort(&mut self, abort: &Abort) {
         let mut lines = vec![abort.to_string()];
-        if let Abort::Unsupported { pos, .. } = abort {
+        if let Abort::Unsupported { pos, .. } | Abort::UnsupportedSyntax { pos, .. } = abort {
             self.position_lines(*pos, &mut lines);
         }
         lines.push("    + CategoryInfo          : NotImplemented: (:) [], SimulatedServerException".to_owned());

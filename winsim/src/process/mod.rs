@@ -32,7 +32,22 @@ pub(crate) enum StreamName {
 struct Streams {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    stdin: Vec<u8>,
+    /// The client has said that no more input comes.
+    stdin_ended: bool,
     exit_code: Option<i32>,
+}
+
+/// The most input that waits to be read, in bytes. A real pipe would make the client wait long before.
+pub(crate) const MOST_INPUT: usize = 8 << 20;
+
+/// Why input was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputRefused {
+    /// The stream had been ended before.
+    Ended,
+    /// More than [`MOST_INPUT`] would wait.
+    TooMuch,
 }
 
 /// What a Receive gets: bytes of both streams, and the exit code once everything was taken.
@@ -70,6 +85,36 @@ impl CommandIo {
     fn finish(&self, exit_code: i32) {
         self.lock().exit_code.get_or_insert(exit_code);
         self.changed.notify_waiters();
+    }
+
+    /// Takes bytes for standard input, and with `end` closes it. A command that has ended reads nothing: its input is dropped.
+    pub(crate) fn feed(&self, bytes: &[u8], end: bool) -> Result<(), InputRefused> {
+        let mut streams = self.lock();
+        if streams.exit_code.is_some() {
+            return Ok(());
+        }
+        if streams.stdin_ended {
+            return Err(InputRefused::Ended);
+        }
+        if streams.stdin.len().saturating_add(bytes.len()) > MOST_INPUT {
+            return Err(InputRefused::TooMuch);
+        }
+        streams.stdin.extend_from_slice(bytes);
+        streams.stdin_ended = end;
+        drop(streams);
+        self.woken.notify_all();
+        Ok(())
+    }
+
+    /// All of standard input; waits for its end, or stops waiting early when cancelled. What was read is gone.
+    pub(crate) fn read_input(&self) -> Vec<u8> {
+        let mut streams = self.lock();
+        while !streams.stdin_ended && !self.is_cancelled() {
+            // Woken by feed and cancel; the step covers a cancel that came just before the wait.
+            let step = Duration::from_millis(100);
+            streams = self.woken.wait_timeout(streams, step).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::take(&mut streams.stdin)
     }
 
     /// Asks the command to stop.

@@ -84,7 +84,8 @@ fn command_text(text: &str) -> Result<String, String> {
         );
     }
     if text == "-" {
-        return Err("This simulated server does not read a script from standard input (-Command -).".to_owned());
+        return Err("This simulated server does not read commands from standard input (-Command -); $input is there."
+            .to_owned());
     }
     let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
     Ok(inner.unwrap_or(text).replace("\\\"", "\""))
@@ -133,6 +134,10 @@ impl Host for Console {
             text.push_str(&clixml::error_line(line));
         }
         self.io.write(StreamName::Stderr, text.as_bytes());
+    }
+
+    fn read_input(&mut self) -> Vec<u8> {
+        self.io.read_input()
     }
 
     fn is_cancelled(&self) -> bool {

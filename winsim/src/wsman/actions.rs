@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::request::{self, Request};
 use super::xml::Node;
 use super::{Service, namespaces as ns, reply};
+use crate::process::{InputRefused, MOST_INPUT};
 
 impl Service {
     /// Carries a request out; the envelope of its answer.
@@ -46,12 +47,14 @@ impl Service {
                     body_child(request, "Send")?.child(ns::SHELL, "Stream").ok_or_else(|| missing("Stream"))?;
                 let id = stream.attribute("CommandId").ok_or_else(|| missing("CommandId"))?;
                 let data: String = stream.text.split_whitespace().collect();
-                STANDARD
+                let bytes = STANDARD
                     .decode(data)
                     .map_err(|e| Fault::Schema { reason: format!("the stream is not base64: {e}") })?;
-                // No program of this server reads its standard input, so the bytes go nowhere, as with a real program
-                // that does not read; the command itself must exist.
-                self.shells.command(user, shell, id)?;
+                let end = stream.attribute("End").is_some_and(|v| v == "1" || v.eq_ignore_ascii_case("true"));
+                self.shells.command(user, shell, id)?.feed(&bytes, end).map_err(|refused| match refused {
+                    InputRefused::Ended => Fault::Schema { reason: "standard input was ended before".to_owned() },
+                    InputRefused::TooMuch => Fault::Quota { what: "bytes of unread input", limit: MOST_INPUT },
+                })?;
                 Ok(reply::sent(relates))
             }
             ns::ACTION_SIGNAL => {

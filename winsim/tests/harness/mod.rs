@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use msp_winsim::windows::ledger::{Entry, Source};
 use msp_winsim::{Account, Drift, Identity, Profile, Server, ServerConfig};
 use serde_json::Value;
-use winrm_rs::{AuthMethod, CommandOutput, WinrmClient, WinrmConfig, WinrmCredentials, WinrmError};
+use winrm_rs::{AuthMethod, CommandOutput, Shell, WinrmClient, WinrmConfig, WinrmCredentials, WinrmError};
 
 pub const USER: &str = "Administrator";
 pub const PASSWORD: &str = "Correct-Horse-9";
@@ -77,6 +77,29 @@ impl Sim {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
+    /// Runs a script of any length: what is too long for a command line goes over standard input, as the agent sends it.
+    pub async fn run_script(&self, script: &str) -> CommandOutput {
+        const LONGEST_ON_A_LINE: usize = 3_025;
+        if script.chars().count() <= LONGEST_ON_A_LINE {
+            return self.powershell(script).await;
+        }
+        self.over_standard_input(script, 64 * 1024).await
+    }
+
+    /// Sends a script over standard input, in pieces of at most `chunk` bytes, the last of which ends it.
+    pub async fn over_standard_input(&self, script: &str, chunk: usize) -> CommandOutput {
+        let shell = self.client.open_shell(HOST).await.unwrap();
+        let id = start_powershell(&shell, BOOTSTRAP).await;
+        let text = STANDARD.encode(script);
+        let mut pieces = text.as_bytes().chunks(chunk).peekable();
+        while let Some(piece) = pieces.next() {
+            shell.send_input(&id, piece, pieces.peek().is_none()).await.unwrap();
+        }
+        let output = drain(&shell, &id).await;
+        shell.close().await.unwrap();
+        output
+    }
+
     /// Runs a phase of a shipped runbook the way the agent does, and checks what every phase promises.
     pub async fn phase(&self, runbook: &str, phase: &str, parameters: &Value) -> Value {
         let path = runbooks().join(runbook).join(format!("{phase}.ps1"));
@@ -85,7 +108,7 @@ impl Sim {
             "$MspParams = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{}')) | ConvertFrom-Json\n",
             STANDARD.encode(parameters.to_string())
         );
-        let output = self.powershell(&format!("{preamble}{script}")).await;
+        let output = self.run_script(&format!("{preamble}{script}")).await;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!((stderr.as_ref(), output.exit_code), ("", 0), "{runbook} {phase}");
         let stdout = String::from_utf8(output.stdout).unwrap();
@@ -93,6 +116,33 @@ impl Sim {
         let result: Value = serde_json::from_str(&stdout).unwrap_or_else(|e| panic!("{e}: {stdout}"));
         check_shape(runbook, phase, &result);
         result
+    }
+}
+
+/// Reads a script from standard input and runs it.
+pub const BOOTSTRAP: &str =
+    "& ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String(-join $input))))";
+
+/// Starts PowerShell with a script on its command line; its standard input is still open.
+pub async fn start_powershell(shell: &Shell<'_>, script: &str) -> String {
+    let utf16: Vec<u8> = script.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let encoded = STANDARD.encode(utf16);
+    shell
+        .start_command("powershell.exe", &["-NoProfile", "-NonInteractive", "-EncodedCommand", &encoded])
+        .await
+        .unwrap()
+}
+
+/// Everything a command writes, to its end.
+pub async fn drain(shell: &Shell<'_>, id: &str) -> CommandOutput {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    loop {
+        let part = shell.receive_next(id).await.unwrap();
+        stdout.extend(part.stdout);
+        stderr.extend(part.stderr);
+        if part.done {
+            return CommandOutput { stdout, stderr, exit_code: part.exit_code.unwrap_or(-1) };
+        }
     }
 }
 

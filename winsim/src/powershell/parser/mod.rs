@@ -24,10 +24,10 @@ const LONGEST_CHAIN: usize = 400;
 /// The longest script, in bytes.
 const LONGEST_SCRIPT: usize = 1 << 20;
 
-/// Parses a whole script.
-pub(crate) fn parse(source: &str) -> Result<Block, SyntaxError> {
+/// Parses a whole script, whose text positions will name by `number`.
+pub(crate) fn parse(source: &str, number: usize) -> Result<Block, SyntaxError> {
     let mut parser = Parser {
-        lexer: Lexer::new(if source.len() > LONGEST_SCRIPT { "" } else { source }),
+        lexer: Lexer::new(if source.len() > LONGEST_SCRIPT { "" } else { source }, number),
         depth: 0,
         list_allowed: true,
     };

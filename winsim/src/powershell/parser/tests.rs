@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn arbitrary_text_gives_a_tree_or_an_error_with_a_position(text in ".{0,300}") {
-        if let Err(error) = parse(&text) {
+        if let Err(error) = parse(&text, 0) {
             prop_assert!(error.pos.line >= 1 && error.pos.column >= 1);
         }
     }
@@ -27,7 +27,7 @@ proptest! {
         blank in any::<bool>(),
     ) {
         let text = pieces.join(if blank { " " } else { "" });
-        if let Err(error) = parse(&text) {
+        if let Err(error) = parse(&text, 0) {
             prop_assert!(!error.message.is_empty());
         }
     }
@@ -43,7 +43,7 @@ fn on_a_script_thread(test: fn()) {
 fn nesting_beyond_the_limit_is_refused_instead_of_overflowing_the_stack() {
     on_a_script_thread(|| {
         for open in ["(", "@(", "{", "-not ", "$(", "if (1) {", "@{a=", "\"$(", "[int]"] {
-            let error = parse(&open.repeat(20_000)).expect_err("too deep");
+            let error = parse(&open.repeat(20_000), 0).expect_err("too deep");
             assert_eq!(error.id, SyntaxError::NOT_IN_SUBSET, "{open}: {error}");
         }
     });
@@ -51,7 +51,7 @@ fn nesting_beyond_the_limit_is_refused_instead_of_overflowing_the_stack() {
 
 #[test]
 fn a_long_chain_of_operators_or_members_is_refused() {
-    assert!(parse(&format!("1{}", "+1".repeat(10_000))).is_err());
-    assert!(parse(&format!("$a{}", ".b".repeat(10_000))).is_err());
-    assert!(parse(&format!("$a{}", "|%{$_}".repeat(10_000))).is_err());
+    assert!(parse(&format!("1{}", "+1".repeat(10_000)), 0).is_err());
+    assert!(parse(&format!("$a{}", ".b".repeat(10_000)), 0).is_err());
+    assert!(parse(&format!("$a{}", "|%{$_}".repeat(10_000)), 0).is_err());
 }
