@@ -173,7 +173,7 @@ fn encryption_is_only_ever_told_to_a_person() {
 #[test]
 fn every_shipped_runbook_has_the_scripts_that_it_lists() {
     let catalogue = Catalogue::builtin().unwrap();
-    assert_eq!(catalogue.ids().collect::<Vec<_>>(), ["RB-WIN-FIREWALL-001", "RB-WIN-SVC-001"]);
+    assert_eq!(catalogue.ids().collect::<Vec<_>>(), ["RB-WIN-FIREWALL-001", "RB-WIN-PATCH-001", "RB-WIN-SVC-001"]);
     for id in catalogue.ids() {
         let runbook = catalogue.get(id).unwrap();
         for phase in Phase::ALL {

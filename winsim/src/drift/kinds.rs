@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::windows::firewall::{GpoBoolean, ProfileName};
 use crate::windows::ledger::{Actor, Change};
 use crate::windows::services::{Refusal, StartType, Status};
+use crate::windows::updates::{HResult, RebootMark, Update};
 use crate::windows::{Machine, State};
 
 /// A change to the machine from outside. In JSON the variant is the field `kind`; its fields stand beside it.
@@ -66,6 +67,35 @@ pub enum Drift {
         /// Whether starts fail.
         fails: bool,
     },
+    /// An update is offered, or the one of that number becomes another.
+    UpdateOffered {
+        /// The update, with its faults.
+        update: Update,
+    },
+    /// Searches for updates fail, as when the WSUS server cannot be reached (or, without an error, work again).
+    UpdateSearchFails {
+        /// The error, such as `0x8024402C`.
+        error: Option<HResult>,
+    },
+    /// Searches end with errors, and what they list is not all (or is again).
+    UpdateSearchIncomplete {
+        /// Whether they do.
+        incomplete: bool,
+    },
+    /// Group Policy names a WSUS server, or none any more.
+    WsusServer {
+        /// Its address, such as `http://wsus.clinic.example:8530`.
+        url: Option<String>,
+    },
+    /// Somebody's installation left a reboot due (or a mark of it is gone).
+    RebootPending {
+        /// Where that is noted.
+        mark: RebootMark,
+        /// Whether it is due.
+        pending: bool,
+    },
+    /// The machine restarts: what waited for that is installed, and tasks that ran have ended.
+    Reboot {},
     /// The clock of the machine goes wrong.
     ClockOffset {
         /// Seconds ahead of true time; negative means behind.
@@ -95,6 +125,16 @@ impl Drift {
     /// # Errors
     /// The service or rule does not exist.
     pub fn apply(&self, machine: &Machine) -> Result<bool, UnknownObject> {
+        if matches!(self, Self::Reboot {}) {
+            let (changes, ()) = machine.edit(&Actor::drift(), |state| {
+                let mut changes = state.tasks.end_all();
+                changes.extend(state.updates.reboot());
+                (changes, ())
+            });
+            // What ran has ended for the scheduler before it learns of it itself.
+            machine.stop_tasks();
+            return Ok(changes > 0);
+        }
         let (changes, result) = machine.edit(&Actor::drift(), |state| match self.change(state) {
             Ok(change) => (change.into_iter().collect(), Ok(())),
             Err(error) => (Vec::new(), Err(error)),
@@ -128,6 +168,13 @@ impl Drift {
                 let result = state.services.set_start_fails(service, *fails);
                 known_service(state, service, result)?
             }
+            Self::UpdateOffered { update } => state.updates.offer(update.clone()),
+            Self::UpdateSearchFails { error } => state.updates.set_search_error(*error),
+            Self::UpdateSearchIncomplete { incomplete } => state.updates.set_search_incomplete(*incomplete),
+            Self::WsusServer { url } => state.updates.set_wsus_server(url.clone()),
+            Self::RebootPending { mark, pending } => state.updates.set_mark(*mark, *pending),
+            // More than one change: see `apply`.
+            Self::Reboot {} => None,
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
             Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
         })

@@ -6,6 +6,7 @@
 mod clixml;
 mod cmd;
 mod powershell_exe;
+pub(crate) mod task;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -77,6 +77,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct Machine {
     inner: Mutex<Inner>,
+    stops: Mutex<tasks::Stops>,
     clock: Clock,
 }
 
@@ -84,7 +85,7 @@ impl Machine {
     /// A machine in the given state, with an empty ledger.
     #[must_use]
     pub fn new(state: State, clock: Clock) -> Self {
-        Self { inner: Mutex::new(Inner { state, ledger: Ledger::default() }), clock }
+        Self { inner: Mutex::new(Inner { state, ledger: Ledger::default() }), stops: Mutex::default(), clock }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -122,6 +123,25 @@ impl Machine {
             inner.ledger.append(now, actor, change);
         }
         (count, result)
+    }
+
+    fn stops(&self) -> MutexGuard<'_, tasks::Stops> {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps how a running task is stopped.
+    pub(crate) fn on_stop_task(&self, name: &str, stop: impl Fn() + Send + 'static) {
+        self.stops().keep(name, stop);
+    }
+
+    /// Asks a running task to stop.
+    pub(crate) fn stop_task(&self, name: &str) {
+        self.stops().stop(name);
+    }
+
+    /// Asks every running task to stop: the machine goes down.
+    pub(crate) fn stop_tasks(&self) {
+        self.stops().stop_all();
     }
 
     /// The time that the machine's own clock shows.

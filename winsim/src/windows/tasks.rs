@@ -36,6 +36,9 @@ pub struct Task {
 #[serde(transparent)]
 pub struct Tasks {
     list: Vec<Task>,
+    /// How many runs there were.
+    #[serde(skip)]
+    runs: u64,
 }
 
 /// Most tasks at a time.
@@ -81,6 +84,7 @@ impl Tasks {
 
     /// A run begins, unless one goes on: its number.
     pub(crate) fn begin(&mut self, name: &str) -> (Option<Change>, Option<u64>) {
+        let number = self.runs + 1;
         let Some(task) = self.get_mut(name) else {
             return (None, None);
         };
@@ -89,8 +93,16 @@ impl Tasks {
         }
         task.running = true;
         task.last_result = RUNNING;
-        task.run += 1;
-        (Some(change(&task.name, "running", "false", "true")), Some(task.run))
+        task.run = number;
+        let change = change(&task.name, "running", "false", "true");
+        self.runs = number;
+        (Some(change), Some(number))
+    }
+
+    /// The machine goes down, and what ran with it.
+    pub(crate) fn end_all(&mut self) -> Vec<Change> {
+        let names: Vec<String> = self.list.iter().map(|t| t.name.clone()).collect();
+        names.iter().filter_map(|name| self.end(name, None, TERMINATED)).collect()
     }
 
     /// A run has ended. One that was stopped before, or whose task is gone, changes nothing any more.
@@ -112,5 +124,33 @@ fn change(object: &str, property: &'static str, from: &str, to: &str) -> Change 
         property,
         from: from.to_owned(),
         to: to.to_owned(),
+    }
+}
+
+/// How the tasks that run are stopped, by name. The windows do not know what a run is; who starts one says how it stops.
+#[derive(Default)]
+pub(super) struct Stops(std::collections::HashMap<String, Box<dyn Fn() + Send>>);
+
+impl std::fmt::Debug for Stops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Stops {
+    pub(super) fn keep(&mut self, name: &str, stop: impl Fn() + Send + 'static) {
+        self.0.insert(name.to_lowercase(), Box::new(stop));
+    }
+
+    pub(super) fn stop(&mut self, name: &str) {
+        if let Some(stop) = self.0.remove(&name.to_lowercase()) {
+            stop();
+        }
+    }
+
+    pub(super) fn stop_all(&mut self) {
+        for (_, stop) in self.0.drain() {
+            stop();
+        }
     }
 }

@@ -239,10 +239,8 @@ impl Updates {
 
     /// The machine restarts: what was staged is installed, and nothing is due any more.
     pub(crate) fn reboot(&mut self) -> Vec<Change> {
-        let staged: Vec<String> =
-            self.list.iter().filter(|u| u.stage == Stage::Staged).map(|u| u.kb.clone()).collect();
-        let mut changes: Vec<Change> =
-            staged.iter().filter_map(|kb| self.set_stage(kb, Stage::Installed)).collect();
+        let staged: Vec<String> = self.list.iter().filter(|u| u.stage == Stage::Staged).map(|u| u.kb.clone()).collect();
+        let mut changes: Vec<Change> = staged.iter().filter_map(|kb| self.set_stage(kb, Stage::Installed)).collect();
         for mark in self.reboot_marks.clone() {
             changes.extend(self.set_mark(mark, false));
         }

@@ -64,6 +64,7 @@ impl Service {
 
     pub(crate) fn stop_all(&self) {
         self.shells.stop_all();
+        self.machine.stop_tasks();
     }
 
     /// Answers one HTTP request of a connection.

@@ -1,11 +1,14 @@
 //! The cmdlets, one file a family, and the table by which they are found.
 
 mod cim;
+mod file_system;
 mod json;
 mod net_firewall;
+mod new_object;
 mod objects;
 mod output;
 mod registry;
+mod scheduled_task;
 mod service;
 
 use super::binding::Bound;
@@ -57,13 +60,16 @@ const fn switch(name: &'static str) -> Parameter {
     Parameter { name, aliases: &[], switch: true, position: None }
 }
 
-const FAMILIES: [&[Cmdlet]; 7] = [
+const FAMILIES: [&[Cmdlet]; 10] = [
     cim::CMDLETS,
+    file_system::CMDLETS,
     json::CMDLETS,
     net_firewall::CMDLETS,
+    new_object::CMDLETS,
     objects::CMDLETS,
     output::CMDLETS,
     registry::CMDLETS,
+    scheduled_task::CMDLETS,
     service::CMDLETS,
 ];
 

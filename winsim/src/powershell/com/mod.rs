@@ -104,9 +104,7 @@ impl Interpreter {
             (false, false) => {
                 ("System.Runtime.InteropServices.COMException", format!("Exception from HRESULT: {code}"))
             }
-            (false, true) => {
-                ("System.Runtime.InteropServices.COMException", format!("Ausnahme von HRESULT: {code}"))
-            }
+            (false, true) => ("System.Runtime.InteropServices.COMException", format!("Ausnahme von HRESULT: {code}")),
         };
         let mut record = ErrorRecord::new(exception, exception, message).category(Category::OperationStopped);
         record.hresult = code.0;

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::ComObject;
 use super::super::error::Run;
 use super::super::interpreter::Interpreter;
 use super::super::value::Value;
+use super::ComObject;
 use crate::windows::updates::HResult;
 
 /// `OperationResultCode`, with its numbers.
