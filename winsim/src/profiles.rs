@@ -10,6 +10,7 @@ use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::services::{Service, Services, StartType, Status};
 use crate::windows::tasks::Tasks;
 use crate::windows::updates::Updates;
+use crate::windows::winrm::Winrm;
 
 /// What kind of server is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -70,6 +71,7 @@ impl Profile {
             updates: Updates::of(self),
             tasks: Tasks::default(),
             files: Files::healthy(),
+            winrm: Winrm::of(self),
             refuse_logons: false,
         }
     }

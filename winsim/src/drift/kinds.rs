@@ -6,6 +6,7 @@ use crate::windows::firewall::{GpoBoolean, ProfileName};
 use crate::windows::ledger::{Actor, Change};
 use crate::windows::services::{Refusal, StartType, Status};
 use crate::windows::updates::{HResult, RebootMark, Update};
+use crate::windows::winrm::{Drops, Message, Moment};
 use crate::windows::{Machine, State};
 
 /// A change to the machine from outside. In JSON the variant is the field `kind`; its fields stand beside it.
@@ -101,6 +102,35 @@ pub enum Drift {
         /// Seconds ahead of true time; negative means behind.
         seconds: i64,
     },
+    /// WinRM hands out errors cut in the middle of their tags, as Server 2025 does (or whole).
+    WinrmSplitsErrors {
+        /// Whether it cuts them.
+        split: bool,
+    },
+    /// WinRM sends its answers in chunks, without their length (or whole).
+    WinrmChunks {
+        /// Whether it does.
+        chunked: bool,
+    },
+    /// WinRM holds every answer back.
+    WinrmDelays {
+        /// For so long; zero ends it.
+        milliseconds: u32,
+    },
+    /// WinRM accepts connections, and says nothing on any of them (or goes on).
+    WinrmHangs {
+        /// Whether it hangs.
+        hangs: bool,
+    },
+    /// Connections to WinRM break after a request has arrived and before its answer.
+    WinrmDrops {
+        /// At which message.
+        message: Message,
+        /// Whether what it asks for is done first.
+        moment: Moment,
+        /// At how many of them; zero ends it.
+        times: u32,
+    },
     /// WinRM answers every logon with 401 (or no longer does).
     RefuseLogons {
         /// Whether it refuses.
@@ -176,6 +206,13 @@ impl Drift {
             // More than one change: see `apply`.
             Self::Reboot {} => None,
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
+            Self::WinrmSplitsErrors { split } => state.winrm.set_split_errors(*split),
+            Self::WinrmChunks { chunked } => state.winrm.set_chunked(*chunked),
+            Self::WinrmDelays { milliseconds } => state.winrm.set_delay(*milliseconds),
+            Self::WinrmHangs { hangs } => state.winrm.set_hangs(*hangs),
+            Self::WinrmDrops { message, moment, times } => {
+                state.winrm.set_drops(Drops { message: *message, moment: *moment, times: *times })
+            }
             Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
         })
     }

@@ -11,6 +11,7 @@ pub(crate) mod registry;
 pub mod services;
 pub mod tasks;
 pub mod updates;
+pub mod winrm;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +26,7 @@ use ledger::{Actor, Change, Entry, Ledger, Subsystem};
 use services::{Services, Status};
 use tasks::Tasks;
 use updates::Updates;
+use winrm::Winrm;
 
 /// What the machine is at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +43,8 @@ pub struct State {
     pub tasks: Tasks,
     /// Files and folders.
     pub files: Files,
+    /// How the WinRM service behaves.
+    pub winrm: Winrm,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }
