@@ -3,10 +3,12 @@
 //! One loop a concern (the appliance's checks, each Windows server, check-in, rule sync, outbox, roll-up):
 //! a slow or dead one never holds up the others. All end when the token is cancelled.
 
+pub mod by_hand;
 mod connection;
 mod contact;
 mod fleet;
 mod identity;
+mod lanes;
 mod orders;
 mod pace;
 pub mod policy;
@@ -32,6 +34,7 @@ use crate::store::{Store, facts, not_stored};
 use anyhow::Context;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use lanes::Lanes;
 use msp_contracts::api::WindowsTarget;
 use msp_contracts::evidence::Target;
 use msp_contracts::keys::{self, SigningKey, VerifyingKey};
@@ -85,6 +88,8 @@ pub struct Agent {
     pub started_at: Timestamp,
     /// True once a check-in has succeeded since the start: Central Command knows this agent's key then.
     pub known: watch::Sender<bool>,
+    /// How many servers are worked on at the same time.
+    lanes: Lanes,
 }
 
 impl Agent {
@@ -132,6 +137,7 @@ impl Agent {
             contact: watch::Sender::new(()),
             reached: AtomicBool::new(false),
             known: watch::Sender::new(false),
+            lanes: Lanes::new(),
             config,
         })
     }

@@ -10,12 +10,15 @@ mod incidents;
 mod keygen;
 mod orders;
 mod queue;
+mod report;
 mod rules;
 mod run;
+mod runbook;
 mod state;
 mod status;
 mod sync;
 mod targets;
+mod windows;
 
 use crate::config::{self, Config};
 use clap::{Parser, Subcommand};
@@ -60,6 +63,8 @@ enum Command {
     Evidence(evidence::Args),
     Incidents(incidents::Args),
     Targets(targets::Args),
+    Windows(windows::Args),
+    Runbook(runbook::Args),
     Queue(queue::Args),
     Orders(orders::Args),
     Keygen(keygen::Args),
@@ -86,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Evidence(args) => evidence::run(args, &mut out),
         Command::Incidents(args) => incidents::run(args, &mut out),
         Command::Targets(args) => targets::run(args, &mut out),
+        Command::Windows(args) => windows::run(args, &mut out),
+        Command::Runbook(args) => runbook::run(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
         Command::Orders(args) => orders::run(args, &mut out),
         Command::Queue(args) => queue::run(args, &mut out),

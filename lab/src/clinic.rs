@@ -1,12 +1,15 @@
-//! The clinic: Central Command, one agent, a member server and a domain controller, each a process of its own.
+//! The clinic: Central Command, an agent, a member server and a domain controller, each a process of its own; and, where
+//! they are asked for, more servers, and a second site with an appliance and a server of its own.
 
 use crate::Progress;
+use crate::appliance::{Appliance, write_private};
 use crate::drift::Server;
+use crate::inventory;
 use crate::process::{Process, succeed};
 use anyhow::Context;
 use msp_contracts::rehearsal::RehearsedTime;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,7 +17,10 @@ use tempfile::TempDir;
 
 /// The clinic's site.
 pub const SITE: &str = "clinic-a";
-const APPLIANCE: &str = "appliance-1";
+/// The clinic's appliance.
+pub const APPLIANCE: &str = "appliance-1";
+/// The second site, and its appliance.
+const BRANCH: (&str, &str) = ("clinic-b", "appliance-2");
 /// Both servers' WinRM account; they listen on loopback only and live as long as the lab.
 const ACCOUNT: &str = "msp-svc";
 
@@ -33,16 +39,26 @@ pub struct Clinic {
     pub member: Option<Server>,
     /// DC01, a domain controller.
     pub controller: Option<Server>,
-    /// DC02 and so on, as many as were asked for.
+    /// The others, as they were asked for.
     pub more: Vec<Server>,
-    more_controllers: u8,
-    poll_interval: u32,
-    settings: String,
+    more_servers: Vec<(String, &'static str)>,
+    /// The clinic's appliance.
+    pub appliance: Appliance,
+    /// The second site.
+    pub branch: Option<Branch>,
     time: Option<RehearsedTime>,
     central: Option<Process>,
-    agent: Option<Process>,
     /// Where Central Command listens: it comes back at the same address.
     address: Option<CentralAddress>,
+}
+
+/// A second site: an appliance and a member server. Nothing is armed there that a site has to arm itself.
+#[derive(Debug)]
+pub struct Branch {
+    /// Its appliance.
+    pub appliance: Appliance,
+    /// FS02.
+    pub server: Option<Server>,
 }
 
 /// Where Central Command listens.
@@ -78,39 +94,58 @@ impl Clinic {
                     .context("making a folder")?,
             ),
         };
+        let path = match &folder {
+            Folder::Temporary(folder) => folder.path(),
+            Folder::Kept(path) => path,
+        };
+        let appliance = Appliance::new(path, "agent", SITE, APPLIANCE);
         Ok(Self {
             folder,
             member: None,
             controller: None,
             more: Vec::new(),
-            more_controllers: 0,
-            poll_interval: 1,
-            settings: String::new(),
+            more_servers: Vec::new(),
+            appliance,
+            branch: None,
             time: None,
             central: None,
-            agent: None,
             address: None,
         })
     }
 
-    /// So many more domain controllers stand in the clinic when it is opened.
+    /// So many more domain controllers stand in the clinic when it is opened: DC02 and so on.
     #[must_use]
     pub fn with_more_controllers(mut self, count: u8) -> Self {
-        self.more_controllers = count;
+        self.more_servers.extend((2..2 + count).map(|n| (format!("DC{n:02}"), "dc")));
+        self
+    }
+
+    /// One more server of this name and profile stands in the clinic when it is opened.
+    #[must_use]
+    pub fn with_server(mut self, hostname: &str, profile: &'static str) -> Self {
+        self.more_servers.push((hostname.to_owned(), profile));
+        self
+    }
+
+    /// There is a second site when the clinic is opened.
+    #[must_use]
+    pub fn with_branch(mut self) -> Self {
+        let appliance = Appliance::new(self.path(), "agent-b", BRANCH.0, BRANCH.1);
+        self.branch = Some(Branch { appliance, server: None });
         self
     }
 
     /// The agent looks at the servers, and checks in, every so many seconds.
     #[must_use]
     pub fn with_poll_interval(mut self, seconds: u32) -> Self {
-        self.poll_interval = seconds;
+        self.appliance.poll_interval = seconds;
         self
     }
 
     /// The agent's configuration has these lines too when the clinic is opened.
     #[must_use]
     pub fn with_settings(mut self, lines: &str) -> Self {
-        self.settings.push_str(lines);
+        self.appliance.settings.push_str(lines);
         self
     }
 
@@ -133,7 +168,18 @@ impl Clinic {
 
     /// The agent's configuration.
     pub fn config(&self) -> String {
-        self.file("agent/config.yaml")
+        self.appliance.config()
+    }
+
+    /// Every server of the clinic, not of the second site.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.member.iter().chain(&self.controller).chain(&self.more)
+    }
+
+    /// The server of this name, at either site.
+    pub fn server(&self, hostname: &str) -> Option<&Server> {
+        let branch = self.branch.iter().filter_map(|branch| branch.server.as_ref());
+        self.servers().chain(branch).find(|server| server.hostname == hostname)
     }
 
     /// Central Command's folder.
@@ -158,40 +204,49 @@ impl Clinic {
             self.found_fleet().await?;
             self.start_central().await?;
             progress.say("the appliance enrols by a one-time token");
-            self.enroll().await?;
+            let address = self.address.clone().context("Central Command is not running")?;
+            self.appliance.enroll(&self.central_dir(), &address).await?;
         } else {
             self.found().await?;
             self.start_central().await?;
         }
-        progress
-            .say("two simulated Windows servers: FS01 (member, WinRM over HTTPS), DC01 (domain controller, over HTTP)");
+        progress.say("simulated Windows servers: FS01 (member, WinRM over HTTPS), DC01 (domain controller, over HTTP)");
+        for (hostname, profile) in &self.more_servers {
+            progress.say(&format!("  and {hostname} ({profile})"));
+        }
         self.start_servers().await?;
         if enrols {
             self.send_credentials().await?;
         }
         let address = self.address.clone().context("Central Command is not running")?;
+        self.open_branch(&address, progress).await?;
         self.write_config(&address.agents)?;
         progress.say("the agent");
         self.start_agent()
     }
 
-    async fn found_fleet(&self) -> anyhow::Result<()> {
-        for folder in ["logs", "agent/windows", "agent/rules"] {
-            std::fs::create_dir_all(self.path().join(folder)).with_context(|| format!("{folder}: cannot be made"))?;
-        }
-        succeed("msp-central", &["init", "--dir", &self.central_dir(), "--name", "127.0.0.1"]).await?;
-        Ok(())
+    async fn open_branch(&mut self, address: &CentralAddress, progress: Progress) -> anyhow::Result<()> {
+        let central = self.central_dir();
+        let clinic = self.path().to_owned();
+        let Some(branch) = &mut self.branch else { return Ok(()) };
+        progress.say("a second site, with an appliance and FS02 (member): nothing is armed there");
+        branch.appliance.prepare()?;
+        branch.appliance.enroll(&central, address).await?;
+        let server = Server::start(&clinic, "FS02", "member", "127.0.0.61", ACCOUNT).await?;
+        inventory::tell(&central, branch.appliance.site, &clinic, &[&server]).await?;
+        branch.appliance.write_credentials(&server.hostname, ACCOUNT, &server.password)?;
+        std::fs::copy(&server.authority, branch.appliance.folder().join("windows-ca.pem"))
+            .context("the server's authority")?;
+        branch.server = Some(server);
+        branch.appliance.write_config(&address.agents)?;
+        branch.appliance.start(self.time)
     }
 
-    /// The appliance joins as a real one does: a token, and the agent's own command.
-    async fn enroll(&self) -> anyhow::Result<()> {
-        let address = self.address.as_ref().context("Central Command is not running")?;
-        let (central, token) = (self.central_dir(), self.file("token"));
-        let made = succeed("msp-central", &["enroll-token", "--dir", &central, SITE, "--appliance", APPLIANCE]).await?;
-        write_private(Path::new(&token), &made).context("writing the token")?;
-        let (server, out) = (format!("https://{}", address.enroll), self.file("agent"));
-        succeed("msp-agent", &["enroll", "--server", &server, "--token-file", &token, "--out-dir", &out]).await?;
-        std::fs::remove_file(token).context("removing the token")
+    async fn found_fleet(&self) -> anyhow::Result<()> {
+        std::fs::create_dir_all(self.path().join("logs")).context("logs: cannot be made")?;
+        self.appliance.prepare()?;
+        succeed("msp-central", &["init", "--dir", &self.central_dir(), "--name", "127.0.0.1"]).await?;
+        Ok(())
     }
 
     /// The domain controller's credentials travel encrypted; the member server's lie in a file on the appliance.
@@ -204,7 +259,7 @@ impl Clinic {
         let logon = ["--username", ACCOUNT, "--password-file", &password];
         succeed("msp-central", &[&command[..], &logon[..]].concat()).await?;
         std::fs::remove_file(password).context("removing the password")?;
-        std::fs::remove_file(self.path().join(format!("agent/windows/{host}.yaml"))).context("removing credentials")
+        self.appliance.remove_credentials(&host)
     }
 
     /// Makes folders, authority, keys, and a certificate made at the server; nothing runs yet.
@@ -213,14 +268,10 @@ impl Clinic {
     /// When a program is not built or refuses.
     pub async fn found(&self) -> anyhow::Result<()> {
         self.found_fleet().await?;
-        let (central, agent) = (self.central_dir(), self.file("agent"));
-        let issue = ["issue", "--dir", &central, "--site", SITE, "--appliance", APPLIANCE, "--out", &agent];
-        succeed("msp-central", &issue).await?;
-        succeed("msp-agent", &["keygen", "--out", &self.file("agent/signing.pem")]).await?;
-        Ok(())
+        self.appliance.issue(&self.central_dir()).await
     }
 
-    /// Starts both servers, and gives Central Command their addresses and the agent their credentials.
+    /// Starts the servers, and gives Central Command their addresses and the agent their credentials.
     ///
     /// # Errors
     /// When a server does not start.
@@ -228,17 +279,16 @@ impl Clinic {
         let member = Server::start(self.path(), "FS01", "member", "127.0.0.11", ACCOUNT).await?;
         let controller = Server::start(self.path(), "DC01", "dc", "127.0.0.12", ACCOUNT).await?;
         let mut more = Vec::new();
-        for n in 2..2 + self.more_controllers {
-            let (name, ip) = (format!("DC{n:02}"), format!("127.0.0.{}", 11 + n));
-            more.push(Server::start(self.path(), &name, "dc", &ip, ACCOUNT).await?);
+        for (n, (name, profile)) in (13..).zip(&self.more_servers) {
+            more.push(Server::start(self.path(), name, profile, &format!("127.0.0.{n}"), ACCOUNT).await?);
         }
         let servers: Vec<_> = [&member, &controller].into_iter().chain(&more).collect();
-        self.write_inventory(&servers).await?;
+        inventory::tell(&self.central_dir(), SITE, self.path(), &servers).await?;
         let authorities = servers.iter().map(|server| std::fs::read_to_string(&server.authority));
         let authorities: String = authorities.collect::<Result<_, _>>().context("the servers' authorities")?;
         std::fs::write(self.path().join("agent/windows-ca.pem"), authorities).context("the servers' authorities")?;
         for server in servers {
-            self.write_credentials(&server.hostname, ACCOUNT, &server.password)?;
+            self.appliance.write_credentials(&server.hostname, ACCOUNT, &server.password)?;
         }
         self.member = Some(member);
         self.controller = Some(controller);
@@ -251,9 +301,15 @@ impl Clinic {
     /// # Errors
     /// When the folder cannot be written.
     pub fn write_credentials(&self, hostname: &str, user: &str, password: &str) -> anyhow::Result<()> {
-        let file = self.path().join(format!("agent/windows/{hostname}.yaml"));
-        let logon = json!({ "username": user, "password": password });
-        write_private(&file, logon.to_string().as_bytes()).context("writing credentials")
+        self.appliance.write_credentials(hostname, user, password)
+    }
+
+    /// Writes the agent's configuration; `central` is address and port of its Central Command.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_config(&self, central: &str) -> anyhow::Result<()> {
+        self.appliance.write_config(central)
     }
 
     /// Starts the agent.
@@ -261,17 +317,17 @@ impl Clinic {
     /// # Errors
     /// When it is not built.
     pub fn start_agent(&mut self) -> anyhow::Result<()> {
-        let config = self.config();
-        let args = ["run", "--config", &config, "--exit-with-stdin"];
-        self.agent = Some(Process::start_in(&self.path().join("logs"), "agent", "msp-agent", &args, self.time)?);
-        Ok(())
+        self.appliance.start(self.time)
     }
 
     /// Kills the agent, as a crash would.
     pub async fn kill_agent(&mut self) {
-        if let Some(mut agent) = self.agent.take() {
-            agent.kill().await;
-        }
+        self.appliance.kill().await;
+    }
+
+    /// Stops the agent.
+    pub async fn stop_agent(&mut self) {
+        self.appliance.stop().await;
     }
 
     /// Kills Central Command, as a crash would.
@@ -281,62 +337,12 @@ impl Clinic {
         }
     }
 
-    /// Stops the agent.
-    pub async fn stop_agent(&mut self) {
-        if let Some(mut agent) = self.agent.take() {
-            agent.stop().await;
-        }
-    }
-
-    /// All log on with NTLM: to the member inside TLS, to the controllers over plain HTTP with every message sealed.
-    async fn write_inventory(&self, servers: &[&Server]) -> anyhow::Result<()> {
-        let entry = |server: &&Server| {
-            let (hostname, sealed) = (&server.hostname, server.winrm_http);
-            if server.profile == "dc" {
-                return json!({
-                    "hostname": hostname, "ip_address": sealed.ip(), "port": sealed.port(), "transport": "http"
-                });
-            }
-            json!({ "hostname": hostname, "ip_address": server.winrm.ip(), "port": server.winrm.port() })
-        };
-        self.set_targets(&servers.iter().map(entry).collect()).await
-    }
-
     /// Gives Central Command this list of the site's Windows servers, in the form of `targets set`.
     ///
     /// # Errors
     /// When Central Command refuses it.
     pub async fn set_targets(&self, entries: &Value) -> anyhow::Result<()> {
-        let file = self.file("targets.json");
-        std::fs::write(&file, entries.to_string()).context("writing the inventory")?;
-        succeed("msp-central", &["targets", "set", "--dir", &self.central_dir(), "--site", SITE, &file]).await?;
-        Ok(())
-    }
-
-    /// Writes the agent's configuration; `central` is address and port of its Central Command.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
-    pub fn write_config(&self, central: &str) -> anyhow::Result<()> {
-        let public_key =
-            std::fs::read_to_string(self.path().join("central/signing.pub")).context("Central Command's key")?;
-        // Enrolled, certificate and key are one file; made at the server, they are two.
-        let enrolled = self.path().join("agent/identity.pem").exists();
-        let (certificate, key) =
-            if enrolled { ("identity.pem", "identity.pem") } else { ("client.pem", "client-key.pem") };
-        let config = format!(
-            "# The lab's agent: everything that is not here has its default.\n\
-             site_id: {SITE}\nhost_id: {APPLIANCE}\nmcp_url: https://{central}\nmcp_public_key: \"{}\"\n\
-             client_cert_file: {certificate}\nclient_key_file: {key}\nca_cert_file: ca.pem\n\
-             signing_key_file: signing.pem\nstate_dir: state\nrules_dir: rules\n\
-             windows_credentials_dir: windows\nwindows_ca_cert_file: windows-ca.pem\npoll_interval: {}\n\
-             # The same things drift here again and again, far more often than in a clinic, and the agent is killed.\n\
-             heals_per_host_per_hour: 1000\nheals_per_site_per_hour: 10000\nflap_limit: 1000\nbreaker_failures: 100\n{}",
-            public_key.trim(),
-            self.poll_interval,
-            self.settings,
-        );
-        std::fs::write(self.config(), config).context("writing the agent's configuration")
+        inventory::set(&self.central_dir(), SITE, self.path(), entries).await
     }
 
     /// Starts Central Command, at the address it had before if it had one.
@@ -372,9 +378,15 @@ impl Clinic {
 
     /// Says which process has died, if one has; Central Command may be away on purpose.
     pub fn dead(&mut self) -> Option<String> {
-        let servers = [&mut self.member, &mut self.controller].into_iter().flatten().chain(&mut self.more);
-        let servers = servers.map(Server::process);
-        let all = servers.chain(self.agent.as_mut()).chain(self.central.as_mut());
+        let (mut agents, mut servers) = (vec![&mut self.appliance], Vec::new());
+        if let Some(branch) = &mut self.branch {
+            agents.push(&mut branch.appliance);
+            servers.extend(&mut branch.server);
+        }
+        servers.extend(self.member.iter_mut().chain(&mut self.controller).chain(&mut self.more));
+        let servers = servers.into_iter().map(Server::process);
+        let agents = agents.into_iter().filter_map(Appliance::process);
+        let all = servers.chain(agents).chain(self.central.as_mut());
         all.into_iter().find_map(|process| {
             (!process.runs()).then(|| format!("{} has died:\n{}", process.name(), process.last_words()))
         })
@@ -387,9 +399,13 @@ impl Clinic {
                 central.stop().await;
             }
         };
-        let agent = async {
-            if let Some(agent) = &mut self.agent {
-                agent.stop().await;
+        let agent = self.appliance.close();
+        let branch = async {
+            if let Some(branch) = &mut self.branch {
+                branch.appliance.close().await;
+                if let Some(server) = &mut branch.server {
+                    server.stop().await;
+                }
             }
         };
         let member = async {
@@ -407,27 +423,21 @@ impl Clinic {
                 server.stop().await;
             }
         };
-        tokio::join!(central, agent, member, controller, more);
+        tokio::join!(central, agent, branch, member, controller, more);
     }
 
     /// Everything the agent has logged since the clinic was prepared.
     pub fn agent_log(&self) -> String {
-        std::fs::read_to_string(self.path().join("logs/agent.log")).unwrap_or_default()
+        self.appliance.log()
     }
 
     /// The end of the agent's log, for whoever has to find out what went wrong.
     pub fn last_words(&self) -> String {
-        let words = self.agent.as_ref().map(Process::last_words).unwrap_or_default();
+        let words = self.appliance.last_words();
         let kept = match &self.folder {
             Folder::Kept(path) => format!("all logs: {}", path.join("logs").display()),
             Folder::Temporary(_) => "run again with --keep DIR to have all logs".to_owned(),
         };
         format!("the agent's last words:\n{words}\n{kept}")
     }
-}
-
-/// Writes a file that only its owner can read.
-fn write_private(file: &Path, content: &[u8]) -> std::io::Result<()> {
-    std::fs::write(file, content)?;
-    std::fs::set_permissions(file, Permissions::from_mode(0o600))
 }

@@ -15,6 +15,22 @@ pub enum Drift {
     FirewallProfileOff(&'static str),
     /// A service is stopped, by its short name.
     ServiceStopped(&'static str),
+    /// Defender's real-time protection is turned off.
+    RealTimeProtectionOff,
+    /// Logons are no longer audited.
+    LogonsNotAudited,
+    /// The last good backup is two days old.
+    BackupOld,
+    /// A volume's protection is suspended.
+    BitLockerSuspended,
+    /// A volume is being encrypted.
+    Encrypting,
+    /// An update is missing that needs no restart.
+    UpdateMissing,
+    /// An update is missing that needs a restart.
+    UpdateWithReboot,
+    /// A domain controller no longer gets what another one writes.
+    ReplicationFailing,
 }
 
 impl Drift {
@@ -22,6 +38,20 @@ impl Drift {
         match self {
             Self::FirewallProfileOff(profile) => json!({ "kind": "firewall_profile_off", "profile": profile }),
             Self::ServiceStopped(service) => json!({ "kind": "service_stopped", "service": service }),
+            Self::RealTimeProtectionOff => json!({ "kind": "defender", "real_time": false }),
+            Self::LogonsNotAudited => {
+                json!({ "kind": "audit_setting", "subcategory": "Logon", "setting": "no_auditing" })
+            }
+            Self::BackupOld => json!({ "kind": "windows_backup", "last_success_hours_ago": 48 }),
+            Self::BitLockerSuspended => {
+                json!({ "kind": "bitlocker", "volume": { "mount_point": "C:", "condition": "suspended" } })
+            }
+            Self::Encrypting => json!({
+                "kind": "bitlocker", "volume": { "mount_point": "C:", "condition": "encrypting", "percentage": 40 }
+            }),
+            Self::UpdateMissing => missing("KB5099001", false),
+            Self::UpdateWithReboot => missing("KB5099002", true),
+            Self::ReplicationFailing => json!({ "kind": "replication", "partner": "DC02", "state": "failing" }),
         }
     }
 
@@ -30,6 +60,12 @@ impl Drift {
         match self {
             Self::FirewallProfileOff(_) => ("firewall", None),
             Self::ServiceStopped(service) => ("services", Some(service)),
+            Self::RealTimeProtectionOff => ("antivirus", None),
+            Self::LogonsNotAudited => ("logging", None),
+            Self::BackupOld => ("backup", None),
+            Self::BitLockerSuspended | Self::Encrypting => ("encryption", None),
+            Self::UpdateMissing | Self::UpdateWithReboot => ("patching", None),
+            Self::ReplicationFailing => ("directory", None),
         }
     }
 
@@ -38,6 +74,14 @@ impl Drift {
         match self {
             Self::FirewallProfileOff(profile) => format!("firewall profile {profile} turned off"),
             Self::ServiceStopped(service) => format!("service {service} stopped"),
+            Self::RealTimeProtectionOff => "real-time protection turned off".to_owned(),
+            Self::LogonsNotAudited => "logons no longer audited".to_owned(),
+            Self::BackupOld => "the last good backup is two days old".to_owned(),
+            Self::BitLockerSuspended => "BitLocker suspended on C:".to_owned(),
+            Self::Encrypting => "C: is being encrypted".to_owned(),
+            Self::UpdateMissing => "an update missing".to_owned(),
+            Self::UpdateWithReboot => "an update missing that needs a restart".to_owned(),
+            Self::ReplicationFailing => "replication from DC02 fails".to_owned(),
         }
     }
 }
@@ -76,8 +120,10 @@ pub struct Change {
     pub subsystem: String,
     /// What was changed.
     pub object: String,
-    /// Who changed it.
+    /// Who changed it: `script`, `drift`, or `machine` where something ended by itself.
     pub source: String,
+    /// The command that changed it, if a script did.
+    pub command_id: Option<String>,
 }
 
 impl Server {
@@ -166,6 +212,12 @@ impl Server {
     }
 }
 
+fn missing(kb: &str, needs_reboot: bool) -> Value {
+    let title = format!("Security update {kb}");
+    let update = json!({ "kb": kb, "title": title, "severity": "Critical", "needs_reboot": needs_reboot });
+    json!({ "kind": "update_offered", "update": update })
+}
+
 /// 32 hexadecimal digits of the operating system's randomness.
 fn random_password() -> anyhow::Result<String> {
     use std::io::Read;
@@ -180,7 +232,13 @@ impl Drift {
         let (subsystem, object) = match self {
             Self::FirewallProfileOff(profile) => ("firewall", profile),
             Self::ServiceStopped(service) => ("services", service),
+            Self::RealTimeProtectionOff => ("antivirus", ""),
+            Self::LogonsNotAudited => ("logging", ""),
+            Self::BackupOld => ("backup", ""),
+            Self::BitLockerSuspended | Self::Encrypting => ("encryption", ""),
+            Self::UpdateMissing | Self::UpdateWithReboot => ("updates", ""),
+            Self::ReplicationFailing => ("directory", ""),
         };
-        change.subsystem == subsystem && change.object.contains(object) && change.source != "drift"
+        change.subsystem == subsystem && change.object.contains(object) && change.source == "script"
     }
 }

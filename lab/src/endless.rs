@@ -4,30 +4,48 @@ use crate::Progress;
 use crate::clinic::Clinic;
 use crate::drift::Drift;
 use crate::people;
+use crate::site;
 use crate::watch;
 use anyhow::bail;
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
-/// Something drifts this often. The rules leave the same thing alone for up to ten minutes after a heal: with
-/// ten different drifts, none comes before its time.
+/// Something drifts this often. The rules leave the same thing alone for some minutes after a heal: with so many
+/// different drifts, hardly one comes before its time.
 const EVERY: Duration = Duration::from_secs(60);
 /// How often the agent is asked what has become of it.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What drifts, in turn: on the member server (true) or the domain controller.
-const DRIFTS: [(bool, Drift); 10] = [
-    (true, Drift::FirewallProfileOff("Public")),
-    (false, Drift::ServiceStopped("DNS")),
-    (true, Drift::ServiceStopped("W32Time")),
-    (false, Drift::FirewallProfileOff("Domain")),
-    (false, Drift::ServiceStopped("Netlogon")),
-    (true, Drift::ServiceStopped("EventLog")),
-    (false, Drift::ServiceStopped("Kdc")),
-    (false, Drift::ServiceStopped("W32Time")),
-    (false, Drift::ServiceStopped("NTDS")),
-    (false, Drift::ServiceStopped("EventLog")),
+/// What drifts where, in turn: every kind that there is a runbook for.
+const DRIFTS: [(&str, Drift); 14] = [
+    ("FS01", Drift::FirewallProfileOff("Public")),
+    ("DC01", Drift::ServiceStopped("DNS")),
+    ("WS01", Drift::RealTimeProtectionOff),
+    ("FS01", Drift::BackupOld),
+    ("CORE01", Drift::LogonsNotAudited),
+    ("DC01", Drift::ReplicationFailing),
+    ("WS01", Drift::BitLockerSuspended),
+    ("CORE01", Drift::UpdateMissing),
+    ("FS01", Drift::ServiceStopped("W32Time")),
+    ("DC01", Drift::FirewallProfileOff("Domain")),
+    ("FS01", Drift::RealTimeProtectionOff),
+    ("DC01", Drift::ServiceStopped("Kdc")),
+    ("WS01", Drift::LogonsNotAudited),
+    ("DC01", Drift::ServiceStopped("NTDS")),
 ];
+
+/// The clinic that keeps running: four servers of different kinds, of which one each.
+///
+/// # Errors
+/// When its folder cannot be made.
+pub fn clinic(keep: Option<&Path>) -> anyhow::Result<Clinic> {
+    let clinic = Clinic::prepare(keep)?.with_server("CORE01", "core").with_server("WS01", "workstation");
+    let clinic = clinic.with_settings(&site::window(-1, 22));
+    clinic.appliance.prepare()?;
+    clinic.appliance.write_rules(site::ARMED)?;
+    Ok(clinic)
+}
 
 /// Keeps the clinic running until it is dropped.
 pub async fn keep_running(clinic: &mut Clinic, progress: Progress) -> anyhow::Result<()> {
@@ -39,7 +57,7 @@ pub async fn keep_running(clinic: &mut Clinic, progress: Progress) -> anyhow::Re
     progress.say("the agent checks this computer too: what it finds here goes to a person, nothing here is changed");
     progress.say("something drifts once a minute; Ctrl-C stops everything");
     let mut told: HashMap<String, String> = HashMap::new();
-    for (on_member, drift) in DRIFTS.into_iter().cycle() {
+    for (hostname, drift) in DRIFTS.into_iter().cycle() {
         for _ in 0..EVERY.as_secs() / LOOK.as_secs() {
             tokio::time::sleep(LOOK).await;
             if let Some(dead) = clinic.dead() {
@@ -47,8 +65,7 @@ pub async fn keep_running(clinic: &mut Clinic, progress: Progress) -> anyhow::Re
             }
             tell(clinic, progress, &mut told).await?;
         }
-        let server = if on_member { &clinic.member } else { &clinic.controller };
-        if let Some(server) = server {
+        if let Some(server) = clinic.server(hostname) {
             progress.say(&format!("{}: {}", server.hostname, drift.words()));
             server.inject(drift).await?;
         }

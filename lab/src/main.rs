@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use clap::Parser;
-use msp_lab::clinic::Clinic;
 use msp_lab::crash::{self, Rounds};
 use msp_lab::report::Report;
 use msp_lab::{Progress, endless, once};
@@ -57,7 +56,8 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut clinic = match args.crash {
         Some(_) => crash::clinic(args.keep.as_deref())?,
-        None => Clinic::prepare(args.keep.as_deref())?,
+        None if args.once => once::clinic(args.keep.as_deref())?,
+        None => endless::clinic(args.keep.as_deref())?,
     };
     let mut report = Report::default();
     let work = async {

@@ -1,5 +1,6 @@
 //! What the round showed: a table for people, one JSON document for scripts.
 
+use crate::cases::{Case, Status};
 use crate::drift::Drift;
 use crate::orders::Ordered;
 use crate::watch::Incident;
@@ -71,6 +72,10 @@ pub struct Report {
     pub drifts: Vec<Healed>,
     /// In the order of the script.
     pub orders: Vec<Ordered>,
+    /// What is not simply healed.
+    pub cases: Vec<Case>,
+    /// Every check of every server of the clinic at the end.
+    pub statuses: Vec<Status>,
     /// How many bundles there are.
     pub count: u64,
     /// Whether the chain is whole.
@@ -87,6 +92,8 @@ struct Document<'a> {
     ok: bool,
     drifts: &'a [Healed],
     orders: &'a [Ordered],
+    cases: &'a [Case],
+    statuses: &'a [Status],
     evidence: Evidence,
     outbox: Outbox,
 }
@@ -112,6 +119,8 @@ impl Report {
             ok: self.failures.is_empty(),
             drifts: &self.drifts,
             orders: &self.orders,
+            cases: &self.cases,
+            statuses: &self.statuses,
             evidence: Evidence { count: self.count, chain_ok: self.chain_ok },
             outbox: Outbox { pending: self.pending },
         };
@@ -150,6 +159,12 @@ impl Report {
             let reason = one.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             let proof = one.evidence_id.as_deref().unwrap_or("no evidence");
             writeln!(out, "order {} ({}) {}{reason}; {proof}", one.order_id, one.class, one.state)?;
+        }
+        for case in &self.cases {
+            let (ok, reason) = (if case.ok { "" } else { "NOT " }, case.reason.as_deref().unwrap_or(""));
+            let situation = serde_json::json!(case.situation);
+            let situation = situation.as_str().unwrap_or_default();
+            writeln!(out, "{} {}: {ok}{situation} ({}) {reason}", case.target, case.check, case.seen)?;
         }
         let chain = if self.chain_ok { "whole" } else { "BROKEN" };
         writeln!(

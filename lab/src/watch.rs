@@ -1,5 +1,6 @@
 //! What the agent and Central Command say, through the doors that people use: their command lines.
 
+use crate::appliance::Appliance;
 use crate::clinic::{Clinic, SITE};
 use crate::drift::Drift;
 use crate::process::{output, succeed};
@@ -75,22 +76,37 @@ pub struct Problem {
     pub problem: String,
 }
 
-/// Reads the agent's incidents and outbox.
+/// Reads the incidents and the outbox of the clinic's agent.
 pub async fn incidents(clinic: &Clinic) -> anyhow::Result<Known> {
-    let printed = succeed("msp-agent", &["incidents", "--json", "--config", &clinic.config()]).await?;
+    incidents_of(&clinic.appliance).await
+}
+
+/// Reads the incidents and the outbox of any appliance's agent.
+pub async fn incidents_of(appliance: &Appliance) -> anyhow::Result<Known> {
+    let printed = succeed("msp-agent", &["incidents", "--json", "--config", &appliance.config()]).await?;
     serde_json::from_slice(&printed).context("reading the agent's incidents")
 }
 
-/// Verifies the agent's evidence.
+/// Verifies the evidence of the clinic's agent.
 pub async fn verify(clinic: &Clinic) -> anyhow::Result<Verified> {
-    let (_, printed) = output("msp-agent", &["evidence", "verify", "--json", "--config", &clinic.config()]).await?;
+    verify_of(&clinic.appliance).await
+}
+
+/// Verifies the evidence of any appliance's agent.
+pub async fn verify_of(appliance: &Appliance) -> anyhow::Result<Verified> {
+    let (_, printed) = output("msp-agent", &["evidence", "verify", "--json", "--config", &appliance.config()]).await?;
     serde_json::from_slice(&printed).context("reading the agent's verdict")
 }
 
-/// The ids of the bundles that Central Command holds, as often as it holds them.
+/// The ids of the bundles that Central Command holds of the clinic, as often as it holds them.
 pub async fn evidence_at_central(clinic: &Clinic) -> anyhow::Result<Vec<String>> {
+    evidence_of(clinic, SITE).await
+}
+
+/// The ids of the bundles that Central Command holds of a site, as often as it holds them.
+pub async fn evidence_of(clinic: &Clinic, site: &str) -> anyhow::Result<Vec<String>> {
     let dir = clinic.central_dir();
-    let printed = succeed("msp-central", &["list", "evidence", "--dir", &dir, "--site", SITE, "--json"]).await?;
+    let printed = succeed("msp-central", &["list", "evidence", "--dir", &dir, "--site", site, "--json"]).await?;
     let document: Value = serde_json::from_slice(&printed).context("reading Central Command's evidence")?;
     let rows = document.get("bundles").and_then(Value::as_array).context("Central Command lists no evidence")?;
     Ok(rows.iter().filter_map(|row| row.get("bundle_id")?.as_str().map(ToOwned::to_owned)).collect())

@@ -14,6 +14,18 @@ type File = (&'static str, &'static str);
 pub(crate) const L1: &[File] = embed!["l1/host.yaml", "l1/windows.yaml"];
 
 pub(crate) const RUNBOOKS: &[File] = embed![
+    "runbooks/RB-WIN-AV-001/runbook.yaml",
+    "runbooks/RB-WIN-AV-001/detect.ps1",
+    "runbooks/RB-WIN-AV-001/remediate.ps1",
+    "runbooks/RB-WIN-AV-001/verify.ps1",
+    "runbooks/RB-WIN-BACKUP-001/runbook.yaml",
+    "runbooks/RB-WIN-BACKUP-001/detect.ps1",
+    "runbooks/RB-WIN-BACKUP-001/remediate.ps1",
+    "runbooks/RB-WIN-BACKUP-001/verify.ps1",
+    "runbooks/RB-WIN-ENCRYPTION-001/runbook.yaml",
+    "runbooks/RB-WIN-ENCRYPTION-001/detect.ps1",
+    "runbooks/RB-WIN-ENCRYPTION-001/remediate.ps1",
+    "runbooks/RB-WIN-ENCRYPTION-001/verify.ps1",
     "runbooks/RB-WIN-FIREWALL-001/runbook.yaml",
     "runbooks/RB-WIN-FIREWALL-001/detect.ps1",
     "runbooks/RB-WIN-FIREWALL-001/remediate.ps1",

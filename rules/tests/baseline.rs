@@ -153,11 +153,27 @@ fn the_list_in_the_service_rule_is_the_runbooks_own() {
 
 #[test]
 fn a_runbook_that_is_not_shipped_goes_to_a_person_who_is_told_which() {
-    let (id, action) = decide("av_edr", "windows", json!({"service_running": false})).unwrap();
-    assert_eq!(id, "L1-WIN-DEFENDER-001");
+    let (id, action) = decide("logging", "windows", json!({})).unwrap();
+    assert_eq!(id, "L1-WIN-EVENTLOG-001");
     let ResolvedAction::Escalate { reason, urgency, runbook_id } = action else { panic!("{action:?}") };
-    assert!(reason.contains("RB-WIN-AV-001") && reason.contains("not shipped"), "{reason}");
-    assert_eq!((urgency, runbook_id.as_deref()), (Severity::High, Some("RB-WIN-AV-001")));
+    assert!(reason.contains("RB-WIN-LOGGING-001") && reason.contains("not shipped"), "{reason}");
+    assert_eq!((urgency, runbook_id.as_deref()), (Severity::High, Some("RB-WIN-LOGGING-001")));
+}
+
+#[test]
+fn a_stopped_defender_and_an_old_backup_are_healed_by_their_runbooks() {
+    for (check, details, rule, runbook) in [
+        ("av_edr", json!({"service_running": false}), "L1-WIN-DEFENDER-001", "RB-WIN-AV-001"),
+        ("backup", json!({"backup_age_hours": 30.5}), "L1-WIN-BACKUP-AGE-001", "RB-WIN-BACKUP-001"),
+    ] {
+        let (id, action) = decide(check, "windows", details).unwrap();
+        let ResolvedAction::RunRunbook { runbook_id, .. } = action else { panic!("{action:?}") };
+        assert_eq!((id.as_str(), runbook_id.as_str()), (rule, runbook));
+    }
+    // Never backed up is no age: there may be no policy and no target, so a person looks.
+    let (id, action) = decide("backup", "windows", json!({"backup_age_hours": null})).unwrap();
+    assert_eq!(id, "L1-WIN-BACKUP-001");
+    assert!(matches!(action, ResolvedAction::Escalate { .. }));
 }
 
 #[test]
@@ -173,7 +189,17 @@ fn encryption_is_only_ever_told_to_a_person() {
 #[test]
 fn every_shipped_runbook_has_the_scripts_that_it_lists() {
     let catalogue = Catalogue::builtin().unwrap();
-    assert_eq!(catalogue.ids().collect::<Vec<_>>(), ["RB-WIN-FIREWALL-001", "RB-WIN-PATCH-001", "RB-WIN-SVC-001"]);
+    assert_eq!(
+        catalogue.ids().collect::<Vec<_>>(),
+        [
+            "RB-WIN-AV-001",
+            "RB-WIN-BACKUP-001",
+            "RB-WIN-ENCRYPTION-001",
+            "RB-WIN-FIREWALL-001",
+            "RB-WIN-PATCH-001",
+            "RB-WIN-SVC-001"
+        ]
+    );
     for id in catalogue.ids() {
         let runbook = catalogue.get(id).unwrap();
         for phase in Phase::ALL {

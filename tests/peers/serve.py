@@ -4,7 +4,8 @@
 
 CREDENTIALS is pyspnego's store, one DOMAIN:USER:PASSWORD a line. Prints {"port": N} when it serves, ends with its
 standard input. LOG gets one line of JSON a request: what it carried and how. Only sealed bodies are carried out. The
-two detect phases that the agent starts with are answered by what the script says it is; no script is run.
+detect phases that the agent makes are answered by what the script, which comes over standard input, says it is; no
+script is run.
 """
 
 import base64
@@ -36,8 +37,9 @@ LAYOUT = re.compile(re.escape(HEAD).replace(b"%d", rb"(\d+)"))
 TAIL = b"--Encrypted Boundary--\r\n"
 
 log_lock = threading.Lock()
-# What runs in each shell: the script of each command.
+# What came over the standard input of each command, and those whose input has ended.
 commands = {}
+ended = set()
 
 
 def note(**what):
@@ -49,6 +51,8 @@ def observed(runbook, script):
     if runbook == "RB-WIN-FIREWALL-001":
         profiles = {"Domain": "True", "Private": "True", "Public": "True"}
         return {"firewall_enabled": True, "profiles": profiles, "service_running": True, "winrm_inbound_allowed": True}
+    if runbook != "RB-WIN-SVC-001":
+        return {}
     # The sweep's own list of services, all of them well.
     names = sorted(set(re.findall(r"'([A-Za-z0-9]+)'", script)))
     services = [{"name": name, "installed": True, "running": True, "start_type": "Automatic"} for name in names]
@@ -72,6 +76,7 @@ def report(script):
 
 
 def command_line(body):
+    """The command's identifier, if the client chose one, and the script on its command line."""
     line = body.find(f"{{{SHELL}}}CommandLine")
     words = [line.find(f"{{{SHELL}}}Command").text]
     words += [argument.text for argument in line.findall(f"{{{SHELL}}}Arguments")]
@@ -92,12 +97,26 @@ def carry_out(envelope):
         )
     elif action == SHELL + "/Command":
         identifier, script = command_line(body)
+        if "$input" not in script:
+            raise ValueError("the script on the command line does not read standard input")
         identifier = identifier or str(uuid.uuid4()).upper()
-        commands[identifier] = script
+        commands[identifier] = b""
         text = f"<rsp:CommandResponse><rsp:CommandId>{identifier}</rsp:CommandId></rsp:CommandResponse>"
+    elif action == SHELL + "/Send":
+        stream = body.find(f".//{{{SHELL}}}Stream")
+        identifier = stream.get("CommandId")
+        if identifier in ended:
+            raise ValueError("input after its end")
+        commands[identifier] += base64.b64decode(stream.text or "")
+        if stream.get("End", "").lower() in ("true", "1"):
+            ended.add(identifier)
+        text = "<rsp:SendResponse/>"
     elif action == SHELL + "/Receive":
         identifier = body.find(f".//{{{SHELL}}}DesiredStream").get("CommandId")
-        output = base64.b64encode(report(commands[identifier])).decode()
+        if identifier not in ended:
+            raise ValueError("the script waits for the end of its input")
+        script = base64.b64decode(commands[identifier]).decode()
+        output = base64.b64encode(report(script)).decode()
         text = (
             f'<rsp:ReceiveResponse><rsp:Stream Name="stdout" CommandId="{identifier}">{output}</rsp:Stream>'
             f'<rsp:CommandState CommandId="{identifier}" State="{SHELL}/CommandState/Done">'

@@ -15,7 +15,7 @@ mod tls;
 pub mod windows;
 mod wsman;
 
-pub use drift::Drift;
+pub use drift::{Bitlocker, Defender, Drift, WindowsBackup};
 pub use profiles::Profile;
 pub use server::{Server, ServerConfig, StartError};
 pub use tls::{Identity, TlsError};

@@ -4,7 +4,10 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::windows::State;
+use crate::windows::antivirus::Antivirus;
+use crate::windows::backup::Backup;
 use crate::windows::computer::{Computer, DomainRole, Language};
+use crate::windows::encryption::Encryption;
 use crate::windows::files::Files;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::services::{Service, Services, StartType, Status};
@@ -72,6 +75,9 @@ impl Profile {
             tasks: Tasks::default(),
             files: Files::healthy(),
             winrm: Winrm::of(self),
+            antivirus: Antivirus::of(self),
+            backup: Backup::of(self),
+            encryption: Encryption::of(self),
             refuse_logons: false,
         }
     }

@@ -129,6 +129,35 @@ fn drift_changes_the_state_once_and_is_in_the_ledger() {
 }
 
 #[test]
+fn what_happens_to_protection_is_told_as_one_field_beside_the_kind() {
+    let program = Program::start(&[]);
+    for body in [
+        r#"{"kind":"defender","real_time":false}"#,
+        r#"{"kind":"defender","policy_disables_real_time":true}"#,
+        r#"{"kind":"defender","running_mode":"EDR Block Mode"}"#,
+        r#"{"kind":"defender","other_product":{"name":"Contoso","on":true}}"#,
+        r#"{"kind":"defender","installed":false}"#,
+        r#"{"kind":"windows_backup","last_success_hours_ago":40}"#,
+        r#"{"kind":"windows_backup","never_ran":"min_value"}"#,
+        r#"{"kind":"windows_backup","job_running":{"hours":2,"seconds_left":600}}"#,
+        r#"{"kind":"bitlocker","volume":{"mount_point":"C:","condition":"encrypting","percentage":40}}"#,
+        r#"{"kind":"bitlocker","tpm":{"present":true,"ready":false}}"#,
+        r#"{"kind":"bitlocker","escrow":"refused_by_policy"}"#,
+    ] {
+        assert_eq!(program.http("POST", "/drift", body), (200, json!({"changed": true})), "{body}");
+    }
+    for (body, expected) in [
+        (r#"{"kind":"bitlocker","volume":{"mount_point":"Z:","condition":"locked"}}"#, "field 'mount_point'"),
+        (r#"{"kind":"defender","sleepy":true}"#, "expected one of `real_time`"),
+        (r#"{"kind":"defender","real_time":false,"installed":true}"#, "single key"),
+    ] {
+        let (status, answer) = program.http("POST", "/drift", body);
+        assert_eq!(status, 400, "{body}");
+        assert!(answer["error"].as_str().unwrap().contains(expected), "{body}: {answer}");
+    }
+}
+
+#[test]
 fn a_wrong_drift_is_a_400_that_names_the_field_and_changes_nothing() {
     let program = Program::start(&[]);
     for (body, expected) in [

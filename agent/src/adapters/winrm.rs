@@ -1,10 +1,11 @@
 //! A Windows server over WinRM: runs one phase of a runbook and reads the one JSON line it prints.
 //!
-//! How the server is reached is [`client`]'s business. The script is the runbook's own; its parameters travel as
-//! base64 of JSON, so that no value can become code. Phases that only look are tried again once when the
-//! connection fails; a phase that changes something never is.
+//! How the server is reached is [`client`]'s business, how a script gets there [`session`]'s. The script is the runbook's
+//! own; its parameters travel as base64 of JSON, so that no value can become code. When the connection fails, a phase that only looks is tried
+//! again once; one that changes something only when it is known that its script had not begun.
 
 mod client;
+mod session;
 
 use crate::adapters::certificate;
 use crate::adapters::inventory::{Access, Server};
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use msp_contracts::fingerprint::Fingerprint;
 use msp_rules::Catalogue;
 use serde_json::{Map, Value};
+use session::Failed;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use winrm_rs::{WinrmClient, WinrmError};
 
-/// Longer than any command line that WinRM's cmd.exe takes (8,191 characters), with room for its head.
-const LONGEST_SCRIPT: usize = 3_025;
+/// More than any report, and anything that a script says beside it.
+const MOST_OUTPUT: usize = 1024 * 1024;
 /// A report goes into evidence, which Central Command takes up to 1 MiB: a server must not keep its own out.
 const LONGEST_REPORT: usize = 64 * 1024;
 /// How much of a script's output goes into an error.
@@ -35,10 +37,6 @@ const EXCERPT: usize = 300;
 pub enum PhaseError {
     #[error("runbook {runbook} has no {phase} script")]
     NoScript { runbook: String, phase: &'static str },
-    #[error(
-        "runbook {runbook}, {phase}: the script and its parameters are {length} characters, WinRM takes {LONGEST_SCRIPT}"
-    )]
-    TooLong { runbook: String, phase: &'static str, length: usize },
     #[error("{host}: could not set up WinRM (is windows_ca_cert_file a PEM file?)")]
     Setup {
         host: String,
@@ -57,6 +55,8 @@ pub enum PhaseError {
         host: String,
         runbook: String,
         phase: &'static str,
+        /// Whether the script may have begun to run.
+        begun: bool,
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -64,6 +64,16 @@ pub enum PhaseError {
     NoReport { host: String, runbook: String, phase: &'static str, exit_code: i32, excerpt: String },
     #[error("{host}: {phase} of {runbook} reported something else: {reason}")]
     WrongReport { host: String, runbook: String, phase: &'static str, reason: String },
+}
+
+impl PhaseError {
+    /// Nothing came back from the server: the next phase would only wait for it again.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport { .. } | Self::LoggedOut { .. } | Self::OtherCertificate { .. } | Self::Setup { .. }
+        )
+    }
 }
 
 /// When a phase ran, and what it said.
@@ -76,7 +86,7 @@ pub struct Ran {
 
 /// One Windows server with its runbooks.
 pub struct WindowsHost {
-    client: WinrmClient,
+    client: Arc<WinrmClient>,
     host: String,
     address: SocketAddr,
     pinned: Option<Fingerprint>,
@@ -115,7 +125,16 @@ impl WindowsHost {
             Access::Https { pinned, .. } => pinned.clone(),
             Access::SealedHttp => None,
         };
-        Ok(Self { client, host, address, pinned, endpoint, catalogue, clock, logon: Logon::default() })
+        Ok(Self {
+            client: Arc::new(client),
+            host,
+            address,
+            pinned,
+            endpoint,
+            catalogue,
+            clock,
+            logon: Logon::default(),
+        })
     }
 
     /// The server's IP address, which is its host id.
@@ -138,7 +157,10 @@ impl WindowsHost {
         let started = self.clock.now();
         let mut report = self.report(runbook_id, phase, parameters).await;
         let only_looks = matches!(phase, Phase::Detect | Phase::Verify);
-        if only_looks && matches!(report, Err(PhaseError::Transport { .. })) && !self.refused() {
+        if let Err(PhaseError::Transport { begun, .. }) = report
+            && (only_looks || !begun)
+            && !self.refused()
+        {
             report = self.report(runbook_id, phase, parameters).await;
         }
         Ran { started, completed: self.clock.now(), report }
@@ -154,17 +176,18 @@ impl WindowsHost {
         if self.refused() {
             return Err(PhaseError::LoggedOut { host: self.host.clone() });
         }
-        let output = self.client.run_powershell_with_timeout(&self.endpoint, &script, timeout).await;
-        let output = match output {
+        let (client, endpoint) = (Arc::clone(&self.client), self.endpoint.clone());
+        let output = match session::run(client, endpoint, &script, timeout, MOST_OUTPUT).await {
             Ok(output) => output,
-            Err(error) => return Err(self.failed(runbook_id, phase, error).await),
+            Err(failed) => return Err(self.failed(runbook_id, phase, failed).await),
         };
         self.logon.accepted.store(true, Ordering::Relaxed);
         self.read(runbook_id, phase, &output.stdout, &output.stderr, output.exit_code)
     }
 
     /// Why a phase did not finish; remembers a refusal of the credentials.
-    async fn failed(&self, runbook_id: &str, phase: Phase, error: WinrmError) -> PhaseError {
+    async fn failed(&self, runbook_id: &str, phase: Phase, failed: Failed) -> PhaseError {
+        let Failed { begun, source: error } = failed;
         if let Some(other) = self.other_certificate(&error).await {
             return other;
         }
@@ -177,7 +200,8 @@ impl WindowsHost {
             WinrmError::Http(below) => Box::new(below),
             other => Box::new(other),
         };
-        PhaseError::Transport { host: self.host.clone(), runbook: runbook_id.to_owned(), phase: phase.as_str(), source }
+        let (host, runbook) = (self.host.clone(), runbook_id.to_owned());
+        PhaseError::Transport { host, runbook, phase: phase.as_str(), begun, source }
     }
 
     /// The certificate that was found in place of the pinned one. The client does not say which it was, and calls it a
@@ -203,17 +227,9 @@ impl WindowsHost {
             return Err(PhaseError::NoScript { runbook, phase: phase.as_str() });
         };
         let encoded = BASE64.encode(Value::Object(parameters.clone()).to_string());
-        // The header is for people; on the command line every character counts.
-        let body = body.trim_start_matches(|c: char| c.is_whitespace());
-        let header: usize = body.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
-        let body = &body[header..];
         let script = format!(
             "$MspParams = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{encoded}')) | ConvertFrom-Json\n{body}"
         );
-        let length = script.encode_utf16().count();
-        if length > LONGEST_SCRIPT {
-            return Err(PhaseError::TooLong { runbook, phase: phase.as_str(), length });
-        }
         Ok((script, Duration::from_secs(bounds.timeout_seconds.into())))
     }
 

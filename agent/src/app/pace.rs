@@ -16,6 +16,29 @@ pub struct Pace {
     watched: Watched,
     every: Duration,
     woken: watch::Receiver<()>,
+    was_woken: bool,
+}
+
+/// What is done in some turns only: when its interval is over, or when somebody asks.
+pub struct Cadence {
+    every: Duration,
+    /// In the time of the clock that never jumps.
+    next: Option<Duration>,
+}
+
+impl Cadence {
+    pub fn new(every: Duration) -> Self {
+        Self { every, next: None }
+    }
+
+    /// Whether it is done in this turn, which begins `now`.
+    pub fn due(&mut self, now: Duration, asked: bool) -> bool {
+        let due = asked || self.next.is_none_or(|next| now >= next);
+        if due {
+            self.next = Some(now.saturating_add(jittered(self.every)));
+        }
+        due
+    }
 }
 
 /// `every`, a tenth more or less.
@@ -25,7 +48,12 @@ fn jittered(every: Duration) -> Duration {
 
 impl Pace {
     pub fn new(watched: Watched, every: Duration, woken: watch::Receiver<()>) -> Self {
-        Self { watched, every, woken }
+        Self { watched, every, woken, was_woken: false }
+    }
+
+    /// Whether this turn came because somebody asked for it.
+    pub fn was_woken(&self) -> bool {
+        self.was_woken
     }
 
     /// What follows takes no longer than `longest`.
@@ -41,11 +69,15 @@ impl Pace {
     /// Waits for exactly `time`; false when the agent is to stop.
     pub async fn wait(&mut self, time: Duration, stop: &CancellationToken) -> bool {
         self.working(time);
+        self.was_woken = false;
         tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(self.watched.real(time)) => true,
             // The sender lives as long as the agent.
-            Ok(()) = self.woken.changed() => true,
+            Ok(()) = self.woken.changed() => {
+                self.was_woken = true;
+                true
+            }
         }
     }
 }

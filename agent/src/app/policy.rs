@@ -1,5 +1,6 @@
 //! What is in force: the rules, the runbooks and the baseline, with one hash that names them in evidence.
 
+use crate::act::intent;
 use crate::config::Config;
 use crate::config::baseline::{self, Baseline};
 use crate::model::status::RulesStatus;
@@ -10,6 +11,7 @@ use msp_rules::{Catalogue, Quarantined, RuleSet, Sources};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Rules, runbooks and baseline.
 pub struct Policy {
@@ -34,6 +36,12 @@ pub fn sources(rules_dir: &Path, state_dir: &Path) -> Sources {
 }
 
 impl Policy {
+    /// How long the slowest of the runbooks takes at most.
+    pub fn longest_heal(&self) -> Duration {
+        let longest = self.catalogue.ids().map(|id| intent::longest(&self.catalogue, id)).max();
+        longest.and_then(|longest| Duration::try_from(longest).ok()).unwrap_or_default()
+    }
+
     /// Reads all of it; a rule that does not load is quarantined, logged, and hurts no other.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 use super::Agent;
 use super::connection::Connection;
 use super::orders;
-use super::pace::Pace;
+use super::pace::{Cadence, Pace};
+use super::policy::Policy;
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
@@ -12,50 +13,57 @@ use crate::guard;
 use crate::model::{Decision, Escalation, Guardrail, Observation, Plan, Verdict};
 use crate::prove::record::{Ending, Recorder};
 use crate::redact;
-use crate::sense::windows::{self, Seen};
+use crate::sense::windows::{self, Seen, WindowsCheck};
 use crate::store::incidents::{Ongoing, State};
 use crate::store::orders::Waiting;
 use crate::store::{StoreError, cooldowns, executions, not_stored};
 use jiff::Timestamp;
 use msp_contracts::evidence::Target;
 use msp_contracts::finding::{CheckStatus, Finding};
-use msp_contracts::ids::IncidentId;
+use msp_contracts::ids::{BundleId, IncidentId};
 use msp_contracts::outcome::{Detail, Level};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long it takes at most to look at a server: every detect phase, and looking back at open intents.
-const LOOKING: Duration = Duration::from_secs(600);
-/// How long one heal takes at most: the phases of the slowest runbook.
-const HEALING: Duration = Duration::from_secs(900);
+/// How long looking back at one open intent takes at most.
+const LOOKING_BACK: Duration = Duration::from_secs(600);
+/// How long a server waits at most for its turn.
+const QUEUING: Duration = Duration::from_secs(3600);
+/// How long following one observation takes beside its heal.
+const FOLLOWING: Duration = Duration::from_secs(60);
 
 impl Agent {
     /// Watches one Windows server until `stop`.
     pub(super) async fn watch_server(self: Arc<Self>, server: Server, stop: CancellationToken) {
         let target = server.target();
-        let mut policy = self.policy.subscribe();
         let every = Duration::from_secs(self.config.poll_interval);
-        let watched = self.vigil.watch(format!("server {}", target.name), LOOKING);
+        let watched = self.vigil.watch(format!("server {}", target.name), LOOKING_BACK);
         let mut pace = Pace::new(watched, every, self.look.subscribe());
+        let mut slow = Cadence::new(Duration::from_secs(self.config.windows_slow_check_interval));
         let mut connection = Connection::to(server, &self.config);
+        let mut silent = false;
         while !stop.is_cancelled() {
-            pace.working(LOOKING);
+            pace.working(LOOKING_BACK);
             let began = self.clock.now();
-            let current = Arc::clone(&policy.borrow_and_update());
-            let windows = &current.baseline.windows;
-            let (host, seen) = match connection.ready(&current.catalogue, &self.clock) {
+            let policy = Arc::clone(&self.policy.borrow());
+            let with_slow = slow.due(self.clock.monotonic(), pace.was_woken());
+            let checks: Vec<_> = windows::checks(&policy.catalogue, with_slow).collect();
+            match connection.ready(&policy.catalogue, &self.clock) {
                 Ok(host) => {
+                    // A server that was silent the last time waits for others like it, not for those that answer.
+                    pace.working(QUEUING);
+                    let Some(_lane) = self.lanes.enter(silent, &stop).await else { return };
+                    pace.working(LOOKING_BACK);
                     self.reconcile(host).await;
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        seen = windows::observe(host, windows) => (Some(host), seen),
+                    silent = self.look_at(host, &target, &checks, &policy, &pace, &stop).await;
+                }
+                Err(reason) => {
+                    for check in checks {
+                        let seen = check.unreachable(reason, &policy.baseline.windows);
+                        self.follow_all(None, &target, seen, &stop).await;
                     }
                 }
-                Err(reason) => (None, windows::unreachable(reason, windows)),
-            };
-            for seen in seen {
-                self.follow_all(host, &target, seen, &pace, &stop).await;
             }
             self.looked(&target, began).await;
             if !pace.next(&stop).await {
@@ -64,14 +72,36 @@ impl Agent {
         }
     }
 
-    async fn follow_all(
+    /// Makes the checks one by one and follows what each saw. Whether the server fell silent: then the rest of its
+    /// checks are not tried, each of which would wait for it once more.
+    async fn look_at(
         &self,
-        host: Option<&WindowsHost>,
+        host: &WindowsHost,
         target: &Target,
-        seen: Seen,
+        checks: &[WindowsCheck],
+        policy: &Policy,
         pace: &Pace,
         stop: &CancellationToken,
-    ) {
+    ) -> bool {
+        let baseline = &policy.baseline.windows;
+        let mut silent: Option<String> = None;
+        for check in checks {
+            pace.working(check.longest(&policy.catalogue));
+            let (seen, fell_silent) = match &silent {
+                Some(reason) => (check.unreachable(reason, baseline), None),
+                None => tokio::select! {
+                    () = stop.cancelled() => return false,
+                    observed = check.observe(host, baseline) => observed,
+                },
+            };
+            silent = silent.or(fell_silent);
+            pace.working(policy.longest_heal().saturating_add(FOLLOWING));
+            self.follow_all(Some(host), target, seen, stop).await;
+        }
+        silent.is_some()
+    }
+
+    async fn follow_all(&self, host: Option<&WindowsHost>, target: &Target, seen: Seen, stop: &CancellationToken) {
         if seen.complete {
             let subjects: Vec<_> =
                 seen.observations.iter().map(|one| one.subject.clone().unwrap_or_default()).collect();
@@ -86,7 +116,6 @@ impl Agent {
             if stop.is_cancelled() {
                 return;
             }
-            pace.working(HEALING);
             self.follow_logged(host, target, observation).await;
         }
     }
@@ -161,7 +190,7 @@ impl Agent {
     }
 
     /// The one door to a change: judges the plan and stores the intent of an allowed one in the same transaction.
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         plan: &Plan,
         connected: bool,
@@ -242,17 +271,17 @@ impl Agent {
             runbook_id = %plan.runbook_id, rule_id = %plan.rule_id, "healing"
         );
         let performed = perform::perform(&plan, host).await;
-        self.conclude(host, plan, performed, execution_id, started).await
+        self.conclude(host, plan, performed, execution_id, started).await.map(drop)
     }
 
-    async fn conclude(
+    pub(super) async fn conclude(
         &self,
         host: &WindowsHost,
         plan: Plan,
         performed: perform::Performed,
         execution_id: String,
         started: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<BundleId, StoreError> {
         let version = host.catalogue().get(&plan.runbook_id).map_or(0, |runbook| runbook.version);
         let (incident_id, detail) = (plan.incident_id.clone(), performed.detail);
         let evidence_id = self
@@ -262,7 +291,7 @@ impl Agent {
             })
             .await?;
         tracing::info!(%incident_id, %detail, %evidence_id, "healing ended");
-        Ok(())
+        Ok(evidence_id)
     }
 
     async fn escalate(&self, escalation: Escalation) -> Result<(), StoreError> {
@@ -306,7 +335,8 @@ impl Agent {
             "a heal was interrupted by a restart; the machine was looked at"
         );
         if performed.detail == Detail::Fixed {
-            return self.conclude(host, intent.plan, performed, intent.execution_id, intent.started_at).await;
+            let done = self.conclude(host, intent.plan, performed, intent.execution_id, intent.started_at).await;
+            return done.map(drop);
         }
         let version = host.catalogue().get(&intent.plan.runbook_id).map_or(0, |runbook| runbook.version);
         self.record(move |recorder| {
@@ -354,7 +384,7 @@ fn to_a_person(plan: Plan, reason: String, refused_by: Option<Guardrail>) -> Esc
 }
 
 /// Six bytes of the operating system's randomness.
-fn random() -> [u8; 6] {
+pub(super) fn random() -> [u8; 6] {
     let id = uuid::Uuid::new_v4().into_bytes();
     // The first six bytes of a version 4 UUID are all random.
     [id[0], id[1], id[2], id[3], id[4], id[5]]

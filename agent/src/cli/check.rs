@@ -3,8 +3,7 @@
 //! Needs no configuration, no daemon and no server, and changes nothing. All checks run at once, each within its
 //! own limit, so that one that hangs is unknown and delays no other.
 
-mod report;
-
+use super::report::{Report, Screen};
 use crate::clock::SystemClock;
 use crate::config::baseline::{self, Baseline};
 use crate::sense::host::{self, Machine, Threads};
@@ -12,7 +11,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use msp_contracts::finding::CheckStatus;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,13 +88,13 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     // Not dropped: that would wait for a check whose thread hangs in the kernel.
     runtime.shutdown_background();
     let observations = observations?;
-    let report = report::Report {
+    let report = Report {
         observations: &observations,
         host: machine.host_name(),
         platform: machine.platform(),
         baseline: &source,
     };
-    let written = if args.json { report.json(out) } else { report.table(out, &report::Screen::of_stdout()) };
+    let written = if args.json { report.json(out) } else { report.table(out, &Screen::of_stdout()) };
     written.context("could not write the report")?;
     let fine = |status| matches!(status, CheckStatus::Compliant | CheckStatus::Unsupported);
     Ok(ExitCode::from(u8::from(!observations.iter().all(|observation| fine(observation.status)))))
@@ -103,10 +102,16 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 
 /// The baseline, and where it is from.
 fn baseline(args: &Args) -> anyhow::Result<(Baseline, String)> {
-    if let Some(path) = &args.baseline {
+    named_or_default(args.baseline.as_deref(), &args.test_root)
+}
+
+/// The baseline of this file, or the one of the machine whose file system begins at `root`, or the one that is built in;
+/// and where it is from.
+pub(super) fn named_or_default(named: Option<&Path>, root: &Path) -> anyhow::Result<(Baseline, String)> {
+    if let Some(path) = named {
         return Ok((Baseline::load(path)?, path.display().to_string()));
     }
-    let default = args.test_root.join(baseline::DEFAULT_PATH.trim_start_matches('/'));
+    let default = root.join(baseline::DEFAULT_PATH.trim_start_matches('/'));
     let exists = default.try_exists().with_context(|| {
         format!("could not look for the baseline {}; name another with --baseline", default.display())
     })?;

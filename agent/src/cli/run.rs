@@ -2,7 +2,8 @@
 
 use super::ConfigArg;
 use crate::app::{Agent, HOST_CHECK_LIMIT};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
 use crate::sense::host::Machine;
 use anyhow::Context;
 use msp_contracts::evidence::Target;
@@ -56,14 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .mode(0o700)
         .create(&config.state_dir)
         .with_context(|| format!("{}: the state folder cannot be made", config.state_dir.display()))?;
-    let lock_file = config.state_dir.join(LOCK);
-    let lock = std::fs::File::create(&lock_file).with_context(|| format!("{}: cannot be made", lock_file.display()))?;
-    lock.try_lock().with_context(|| {
-        format!(
-            "{}: another msp-agent works on this state_dir; stop it, or name another state_dir",
-            lock_file.display()
-        )
-    })?;
+    let _lock = lock(&config.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -77,8 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
             let clock = Arc::new(SystemClock::start());
             let machine = Arc::new(Machine::at(Path::new("/"), HOST_CHECK_LIMIT, clock.clone()));
-            let appliance =
-                Target { host_id: config.host_id.clone(), name: machine.host_name(), platform: machine.platform() };
+            let appliance = appliance(&config, clock.clone());
             let agent = Arc::new(Agent::open(config, clock, appliance).await?);
             tracing::info!(version = env!("CARGO_PKG_VERSION"), host_id = %agent.config.host_id, "msp-agent works");
             let mut work = tokio::spawn(Arc::clone(&agent).run(machine, stop.clone()));
@@ -103,6 +96,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         })
         .inspect(|_| runtime.shutdown_background())
+}
+
+/// The one right to write the state: held as long as the file is open.
+///
+/// # Errors
+/// When an agent works on it.
+pub(super) fn lock(state_dir: &Path) -> anyhow::Result<std::fs::File> {
+    let file = state_dir.join(LOCK);
+    let lock = std::fs::File::create(&file).with_context(|| format!("{}: cannot be made", file.display()))?;
+    lock.try_lock().with_context(|| {
+        format!("{}: another msp-agent works on this state_dir; stop it, or name another state_dir", file.display())
+    })?;
+    Ok(lock)
+}
+
+/// The appliance itself, as findings and evidence name it.
+pub(super) fn appliance(config: &Config, clock: Arc<dyn Clock>) -> Target {
+    let machine = Machine::at(Path::new("/"), HOST_CHECK_LIMIT, clock);
+    Target { host_id: config.host_id.clone(), name: machine.host_name(), platform: machine.platform() }
 }
 
 async fn end_of_stdin() {

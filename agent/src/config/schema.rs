@@ -36,6 +36,7 @@ pub const KEYS: &[&str] = &[
     "windows_ca_cert_file",
     "poll_interval",
     "host_check_interval",
+    "windows_slow_check_interval",
     "order_ttl",
     "max_queue_size",
     "maintenance_window",
@@ -208,6 +209,9 @@ pub struct Config {
     /// Checks of the appliance itself, in seconds.
     #[serde(default = "host_check_interval")]
     pub host_check_interval: u64,
+    /// The checks of a Windows server that keep it busy (updates, directory), in seconds.
+    #[serde(default = "windows_slow_check_interval")]
+    pub windows_slow_check_interval: u64,
     #[serde(default = "order_ttl")]
     pub order_ttl: u64,
     #[serde(default = "max_queue_size")]
@@ -289,6 +293,9 @@ fn poll_interval() -> u64 {
 }
 fn host_check_interval() -> u64 {
     300
+}
+fn windows_slow_check_interval() -> u64 {
+    3600
 }
 fn order_ttl() -> u64 {
     900
@@ -382,8 +389,12 @@ impl Config {
         if self.deployment_mode == DeploymentMode::Reseller && self.reseller_id.is_none() {
             return Some(("deployment_mode", "reseller needs reseller_id".to_owned()));
         }
-        for (key, seconds) in [("poll_interval", self.poll_interval), ("host_check_interval", self.host_check_interval)]
-        {
+        let intervals = [
+            ("poll_interval", self.poll_interval),
+            ("host_check_interval", self.host_check_interval),
+            ("windows_slow_check_interval", self.windows_slow_check_interval),
+        ];
+        for (key, seconds) in intervals {
             if !(1..=86_400).contains(&seconds) {
                 return Some((key, format!("{seconds} is out of range: 1 to 86400 seconds")));
             }

@@ -24,12 +24,14 @@ pub enum CheckKind {
     Disk,
     Clock,
     CentralCommand,
+    /// Active Directory on a domain controller.
+    Directory,
     /// The agent's own state; made by the daemon only.
     AgentState,
 }
 
 impl CheckKind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Patching,
         Self::Antivirus,
         Self::Backup,
@@ -42,6 +44,7 @@ impl CheckKind {
         Self::Disk,
         Self::Clock,
         Self::CentralCommand,
+        Self::Directory,
         Self::AgentState,
     ];
 
@@ -64,6 +67,7 @@ impl CheckKind {
             Self::Disk => "disk",
             Self::Clock => "clock",
             Self::CentralCommand => "central_command",
+            Self::Directory => "directory",
             Self::AgentState => "agent_state",
         }
     }

@@ -39,10 +39,14 @@ pub struct Asked {
 }
 
 impl Plan {
+    /// What stands in the place of a rule's id where a person ran a runbook on the appliance.
+    pub const BY_HAND: &str = "by-hand";
+
     /// In words, why this plan was made.
     pub fn because(&self) -> String {
         match &self.order {
             Some(order) => format!("order {} by {}: {}", order.order_id, order.issued_by, order.reason),
+            None if self.rule_id == Self::BY_HAND => "a person ran it on the appliance".to_owned(),
             None => format!("rule {} matched", self.rule_id),
         }
     }

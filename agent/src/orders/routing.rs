@@ -50,6 +50,7 @@ mod tests {
     use super::*;
     use crate::adapters::inventory;
     use msp_contracts::api::WindowsTarget;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn servers() -> Vec<Server> {
@@ -76,5 +77,61 @@ mod tests {
             assert!(leads(name).unwrap_err().contains("is none of"), "{name}");
         }
         assert!(leads("FS01").unwrap_err().contains("192.0.2.7, fs01.other.example 192.0.2.9: name the address"));
+    }
+
+    /// Few names and addresses, so that many inventories hold the same one twice.
+    fn entries() -> impl Strategy<Value = Vec<WindowsTarget>> {
+        let name = "(FS|dc)0[1-3](\\.clinic|\\.other)?(\\.example)?";
+        let address = prop_oneof![
+            4 => (1u8..30).prop_map(|n| Some(format!("192.0.2.{n}"))),
+            1 => (1u8..9).prop_map(|n| Some(format!("2001:db8::{n}"))),
+            1 => Just(None),
+            1 => Just(Some("192".to_owned())),
+        ];
+        let entry = (name, address).prop_map(|(hostname, ip)| {
+            serde_json::from_value(json!({"hostname": hostname, "ip_address": ip})).unwrap()
+        });
+        proptest::collection::vec(entry, 0..9)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+        /// Whatever the inventory: an address leads to the machine that has it or to none; a name to one machine that
+        /// bears it, and never where another bears it too; nothing leads to an entry that was refused.
+        #[test]
+        fn no_inventory_leads_a_name_to_a_machine_that_is_not_meant(
+            entries in entries(),
+            asked in "((FS|fs|DC)0[1-4](\\.clinic|\\.third)?(\\.example)?|192(\\.0(\\.2(\\.[1-9][0-9]?)?)?)?|[0-9:.]{0,6}|FS|)",
+        ) {
+            let (servers, _) = inventory::read(&entries);
+            let short = |name: &str| name.split('.').next().unwrap().to_ascii_lowercase();
+            let bears = |server: &&Server| short(&server.hostname) == short(&asked);
+            match find(&servers, &asked) {
+                Ok(found) => match asked.parse::<IpAddr>() {
+                    Ok(address) => prop_assert_eq!(found.address, address),
+                    Err(_) => {
+                        prop_assert!(bears(&found), "{} for {asked:?}", found.hostname);
+                        let same = servers.iter().filter(|one| one.hostname.eq_ignore_ascii_case(&asked)).count();
+                        prop_assert!(same <= 1, "{asked:?} is {same} machines");
+                        if !asked.contains('.') {
+                            prop_assert_eq!(servers.iter().filter(bears).count(), 1);
+                        }
+                    }
+                },
+                Err(RoutingError::Several { candidates, .. }) => {
+                    let all: Vec<_> = servers.iter().filter(bears).collect();
+                    prop_assert!(all.len() > 1);
+                    prop_assert!(candidates.matches(' ').count() > 1, "{candidates}");
+                }
+                Err(RoutingError::Nobody { .. }) => {
+                    prop_assert!(servers.iter().all(|one| !one.hostname.eq_ignore_ascii_case(&asked)));
+                    prop_assert!(servers.iter().all(|one| one.address.to_string() != asked));
+                }
+            }
+            if asked == "192" {
+                prop_assert!(find(&servers, &asked).is_err());
+            }
+        }
     }
 }

@@ -103,7 +103,12 @@ pub fn aside(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let log = name.strip_suffix("-wal");
         // An empty log says nothing, and its index nothing that the log does not say.
-        let worthless = name.ends_with("-shm") || (log.is_some() && entry.metadata()?.len() == 0);
+        let empty = || match entry.metadata() {
+            // A log goes away when its database is closed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            found => found.map(|found| found.len() == 0),
+        };
+        let worthless = name.ends_with("-shm") || (log.is_some() && empty()?);
         if name.starts_with(&mark) && !worthless {
             found.push(state_dir.join(log.unwrap_or(&name)));
         }

@@ -179,6 +179,7 @@ pub(super) fn check_name(check: &str) -> String {
         "central_command" => "Central Command",
         "clock" => "Clock",
         "disk" => "Disk space",
+        "directory" => "Active Directory",
         "encryption" => "Encryption at rest",
         "firewall" => "Firewall",
         "generation" => "System generation",

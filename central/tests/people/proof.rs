@@ -79,7 +79,7 @@ async fn an_incident_is_told_from_what_was_seen_to_the_proof() {
         "required",
     ]);
     let at = |text: &str| page.text.find(text).unwrap_or_else(|| panic!("{text}: {}", page.text));
-    let order = [">Seen<", ">Decided<", ">Done<", ">Checked afterwards<", ">Proved: fixed<", ">Over<"].map(at);
+    let order = [">Seen<", ">Decided<", ">Done<", ">Checked afterwards<", ">Proved: fixed<", ">Resolved<"].map(at);
     assert!(order.is_sorted(), "{order:?}");
     assert!(!page.text.to_lowercase().contains("hipaa compliant"), "it supports, and says no more");
     assert!(!page.text.contains("A person was asked"));

@@ -155,7 +155,7 @@ async fn the_agent_seals_everything_it_sends_to_a_server_of_another_make_over_pl
     assert_eq!(seen["post_state"]["status"], "pass", "{seen:#}\n{log:#?}");
 
     let actions: Vec<_> = log.iter().filter_map(|line| line["action"].as_str()).collect();
-    for action in ["Create", "Command", "Receive", "Delete"] {
+    for action in ["Create", "Command", "Send", "Receive", "Delete"] {
         assert!(actions.contains(&action), "{actions:?}");
     }
     assert!(log.iter().any(|line| line["user"].as_str().is_some_and(|user| user.ends_with(ACCOUNT))), "{log:#?}");

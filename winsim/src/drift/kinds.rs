@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::protection::{Bitlocker, Defender, WindowsBackup};
 use crate::windows::firewall::{GpoBoolean, ProfileName};
 use crate::windows::ledger::{Actor, Change};
 use crate::windows::services::{Refusal, StartType, Status};
@@ -97,6 +98,12 @@ pub enum Drift {
     },
     /// The machine restarts: what waited for that is installed, and tasks that ran have ended.
     Reboot {},
+    /// Something happens to Microsoft Defender.
+    Defender(Defender),
+    /// Something happens to Windows Server Backup.
+    WindowsBackup(WindowsBackup),
+    /// Something happens to BitLocker or what it needs.
+    Bitlocker(Bitlocker),
     /// The clock of the machine goes wrong.
     ClockOffset {
         /// Seconds ahead of true time; negative means behind.
@@ -205,6 +212,9 @@ impl Drift {
             Self::RebootPending { mark, pending } => state.updates.set_mark(*mark, *pending),
             // More than one change: see `apply`.
             Self::Reboot {} => None,
+            Self::Defender(event) => event.change(state),
+            Self::WindowsBackup(event) => event.change(state),
+            Self::Bitlocker(event) => event.change(state)?,
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
             Self::WinrmSplitsErrors { split } => state.winrm.set_split_errors(*split),
             Self::WinrmChunks { chunked } => state.winrm.set_chunked(*chunked),
@@ -216,6 +226,11 @@ impl Drift {
             Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
         })
     }
+}
+
+/// A drift that names something that the machine does not have.
+pub(super) fn unknown(what: &'static str, name: &str, known: String, field: &'static str) -> UnknownObject {
+    UnknownObject { what, name: name.to_owned(), known, field }
 }
 
 fn known_service<T>(state: &State, name: &str, result: Result<T, Refusal>) -> Result<T, UnknownObject> {

@@ -3,6 +3,8 @@
 
 mod api;
 mod kinds;
+mod protection;
 
 pub(crate) use api::answer;
 pub use kinds::Drift;
+pub use protection::{Bitlocker, Defender, WindowsBackup};

@@ -22,6 +22,7 @@ pub(crate) struct Bound {
     pub(crate) pos: Pos,
     values: Vec<(&'static str, Value)>,
     pub(super) error_action: Option<ErrorAction>,
+    pub(super) warning_action: Option<ErrorAction>,
 }
 
 impl Bound {
@@ -45,7 +46,8 @@ impl Bound {
 impl Interpreter {
     /// Binds the arguments of a call to the parameters of a cmdlet.
     pub(super) fn bind(&mut self, cmdlet: &'static Cmdlet, args: Vec<Argument>, command: &Command) -> Run<Bound> {
-        let mut bound = Bound { cmdlet, pos: command.pos, values: Vec::new(), error_action: None };
+        let mut bound =
+            Bound { cmdlet, pos: command.pos, values: Vec::new(), error_action: None, warning_action: None };
         let mut positional = Vec::new();
         let mut args = args.into_iter().peekable();
         while let Some(arg) = args.next() {
@@ -77,20 +79,24 @@ impl Interpreter {
                 },
             };
             match (common, parameter) {
-                (Some(&"ErrorAction"), _) => {
+                (Some(common), _) => {
                     let text = self.to_text(&value);
-                    bound.error_action = Some(ErrorAction::parse(&text).ok_or_else(|| {
+                    let action = Some(ErrorAction::parse(&text).ok_or_else(|| {
                         self.binding_error(
                             &bound,
                             "CannotConvertArgumentNoMessage",
                             format!(
-                                "Cannot bind parameter 'ErrorAction'. Cannot convert value \"{text}\" to type \
+                                "Cannot bind parameter '{common}'. Cannot convert value \"{text}\" to type \
                                      \"System.Management.Automation.ActionPreference\"."
                             ),
                         )
                     })?);
+                    if *common == "ErrorAction" {
+                        bound.error_action = action;
+                    } else {
+                        bound.warning_action = action;
+                    }
                 }
-                (Some(_), _) => {}
                 (None, Some(parameter)) => bound.values.push((parameter.name, value)),
                 (None, None) => {
                     return Err(self.binding_error(

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::ast::{Arg, Block, Command, CommandName, Expr};
 use super::binding::{Argument, Bound};
-use super::cmdlets::Action;
+use super::cmdlets::{Action, Cmdlet};
 use super::error::{Category, ErrorRecord, Run, Signal};
 use super::interpreter::{ErrorAction, Interpreter};
 use super::pipeline::{Sink, Stage};
@@ -66,7 +66,8 @@ impl Interpreter {
 
     fn cmdlet_stage(&mut self, name: &str, command: &Command) -> Run<CmdletStage> {
         let full = ALIASES.iter().find(|(alias, _)| same_name(alias, name)).map_or(name, |(_, full)| full);
-        let Some(cmdlet) = super::cmdlets::find(full) else {
+        let installed = |c: &&Cmdlet| self.machine.read(|state| super::cmdlets::is_installed(c, state));
+        let Some(cmdlet) = super::cmdlets::find(full).filter(installed) else {
             let mut record = ErrorRecord::new(
                 "System.Management.Automation.CommandNotFoundException",
                 "CommandNotFoundException",

@@ -23,6 +23,8 @@ pub(crate) trait Host {
     fn write_error(&mut self, lines: &[String]);
     /// All of standard input, once its end has come. What was read is gone.
     fn read_input(&mut self) -> Vec<u8>;
+    /// A warning.
+    fn write_warning(&mut self, text: &str);
     /// Whether somebody wants the script to stop.
     fn is_cancelled(&self) -> bool;
     /// Waits, or stops waiting early when cancelled.

@@ -213,6 +213,14 @@ impl Interpreter {
                 Some(Number::Double(n)) => Some(Value::Double(round_half_even(n))),
                 None => None,
             },
+            ("System.Math", "round", [number, digits]) => match (self.to_number(number), self.to_int(digits)?) {
+                (Some(Number::Int(n)), 0..=15) => Some(Value::Int(n)),
+                (Some(Number::Double(n)), digits @ 0..=15) => {
+                    let scale = 10f64.powi(i32::try_from(digits).unwrap_or(0));
+                    Some(Value::Double(round_half_even(n * scale) / scale))
+                }
+                _ => None,
+            },
             ("System.Math", "max" | "min", [a, b]) => {
                 let first = self.order(a, b, true)?.is_ge() == (lower == "max");
                 Some(if first { a.clone() } else { b.clone() })

@@ -26,6 +26,7 @@ mod statements;
 mod text_operators;
 mod types;
 mod value;
+mod warnings;
 mod wildcard;
 
 use std::sync::Arc;

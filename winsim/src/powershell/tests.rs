@@ -22,6 +22,9 @@ impl Host for Recorder {
     fn read_input(&mut self) -> Vec<u8> {
         Vec::new()
     }
+    fn write_warning(&mut self, text: &str) {
+        self.0.lock().unwrap().1.push(text.to_owned());
+    }
     fn is_cancelled(&self) -> bool {
         false
     }

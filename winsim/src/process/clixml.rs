@@ -9,7 +9,16 @@ pub(super) const FOOTER: &str = "</Objs>";
 
 /// A line of an error.
 pub(super) fn error_line(line: &str) -> String {
-    let mut text = String::from("<S S=\"Error\">");
+    record("Error", &format!("{line}\r\n"))
+}
+
+/// A warning, all of it.
+pub(super) fn warning(text: &str) -> String {
+    record("warning", text)
+}
+
+fn record(stream: &str, line: &str) -> String {
+    let mut text = format!("<S S=\"{stream}\">");
     let mut rest = line.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
@@ -23,6 +32,6 @@ pub(super) fn error_line(line: &str) -> String {
             c => text.push(c),
         }
     }
-    text.push_str("_x000D__x000A_</S>");
+    text.push_str("</S>");
     text
 }

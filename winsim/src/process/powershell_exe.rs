@@ -112,6 +112,15 @@ struct Console {
     errors: bool,
 }
 
+impl Console {
+    fn write_records(&mut self, records: &str) {
+        if !std::mem::replace(&mut self.errors, true) {
+            self.io.write(StreamName::Stderr, clixml::HEADER.as_bytes());
+        }
+        self.io.write(StreamName::Stderr, records.as_bytes());
+    }
+}
+
 impl Drop for Console {
     fn drop(&mut self) {
         if self.errors {
@@ -126,14 +135,12 @@ impl Host for Console {
     }
 
     fn write_error(&mut self, lines: &[String]) {
-        let mut text = String::new();
-        if !std::mem::replace(&mut self.errors, true) {
-            text.push_str(clixml::HEADER);
-        }
-        for line in lines {
-            text.push_str(&clixml::error_line(line));
-        }
-        self.io.write(StreamName::Stderr, text.as_bytes());
+        let records: String = lines.iter().map(|line| clixml::error_line(line)).collect();
+        self.write_records(&records);
+    }
+
+    fn write_warning(&mut self, text: &str) {
+        self.write_records(&clixml::warning(text));
     }
 
     fn read_input(&mut self) -> Vec<u8> {

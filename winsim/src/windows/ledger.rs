@@ -42,6 +42,8 @@ pub enum Source {
     Script,
     /// The drift interface.
     Drift,
+    /// The machine itself, as time passed: a job that ended, an encryption that is done.
+    Machine,
 }
 
 /// The author of a change, as the ledger records it.
@@ -60,6 +62,12 @@ impl Actor {
     #[must_use]
     pub fn drift() -> Self {
         Self { source: Source::Drift, command_id: None, task: None }
+    }
+
+    /// The machine itself.
+    #[must_use]
+    pub fn machine() -> Self {
+        Self { source: Source::Machine, command_id: None }
     }
 
     /// A command that came in over WinRM.

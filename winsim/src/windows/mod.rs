@@ -3,7 +3,10 @@
 //! Cmdlets and the drift interface both go through [`Machine`]; whatever they change is recorded in the ledger in the
 //! same critical section, so that state and ledger never disagree. Nothing here knows PowerShell or WS-Management.
 
+pub mod antivirus;
+pub mod backup;
 pub mod computer;
+pub mod encryption;
 pub mod files;
 pub mod firewall;
 pub mod ledger;
@@ -19,7 +22,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::clock::Clock;
+use antivirus::Antivirus;
+use backup::Backup;
 use computer::Computer;
+use encryption::Encryption;
 use files::Files;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
@@ -45,6 +51,12 @@ pub struct State {
     pub files: Files,
     /// How the WinRM service behaves.
     pub winrm: Winrm,
+    /// Microsoft Defender.
+    pub antivirus: Antivirus,
+    /// Windows Server Backup.
+    pub backup: Backup,
+    /// BitLocker.
+    pub encryption: Encryption,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }
@@ -57,6 +69,14 @@ impl State {
         !running
             || self.firewall.admits(ProfileName::Domain, "5985")
             || self.firewall.admits(ProfileName::Domain, "5986")
+    }
+
+    /// What the machine does by itself as time passes, up to `now` (true time).
+    fn pass_time(&mut self, now: Timestamp) -> Vec<Change> {
+        let offset = SignedDuration::from_secs(self.computer.clock_offset_seconds);
+        let mut changes = self.backup.pass_time(now, offset);
+        changes.extend(self.encryption.pass_time(now));
+        changes
     }
 
     pub(crate) fn set_refuse_logons(&mut self, to: bool) -> Option<Change> {
@@ -93,7 +113,13 @@ impl Machine {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody sees the machine as it was before time passed.
+        let now = self.clock.now();
+        for change in inner.state.pass_time(now) {
+            inner.ledger.append(now, &Actor::machine(), change);
+        }
+        inner
     }
 
     /// A copy of the state.
@@ -146,6 +172,11 @@ impl Machine {
     /// Asks every running task to stop: the machine goes down.
     pub(crate) fn stop_tasks(&self) {
         self.stops().stop_all();
+    }
+
+    /// True time, which does not depend on the machine's clock.
+    pub(crate) fn true_time(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The time that the machine's own clock shows.

@@ -108,6 +108,18 @@ impl Services {
         self.list.iter().find(|s| s.name.eq_ignore_ascii_case(name))
     }
 
+    /// Takes a service off the machine, as removing its feature does.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Service> {
+        let at = self.list.iter().position(|s| s.name.eq_ignore_ascii_case(name))?;
+        Some(self.list.remove(at))
+    }
+
+    /// Puts a service on the machine, at its place in the order of names.
+    pub(crate) fn add(&mut self, service: Service) {
+        self.list.push(service);
+        self.list.sort_by_key(|s| s.name.to_lowercase());
+    }
+
     fn get_mut(&mut self, name: &str) -> Option<&mut Service> {
         self.list.iter_mut().find(|s| s.name.eq_ignore_ascii_case(name))
     }

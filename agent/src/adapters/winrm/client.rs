@@ -32,7 +32,6 @@ pub(super) fn client(
         operation_timeout_secs: 30,
         // A server keeps the shell of an agent that died, and allows a user only so many: none outlives its owner for long.
         idle_timeout_secs: Some(120),
-        max_output_bytes: Some(1024 * 1024),
         ..transport
     };
     let builder = WinrmClient::builder(config).credentials(logon);

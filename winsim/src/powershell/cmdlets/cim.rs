@@ -5,17 +5,25 @@ use super::super::error::{Category, ErrorRecord, Run};
 use super::super::interpreter::Interpreter;
 use super::super::pipeline::Sink;
 use super::super::value::Value;
-use super::{Action, Cmdlet, Parameter};
+use super::{Action, Cmdlet, Parameter, named};
 
 pub(super) const CMDLETS: &[Cmdlet] = &[Cmdlet {
     name: "Get-CimInstance",
     class: "Microsoft.Management.Infrastructure.CimCmdlets.GetCimInstanceCommand",
-    parameters: &[Parameter { name: "ClassName", aliases: &[], switch: false, position: Some(0) }],
+    parameters: &[Parameter { name: "ClassName", aliases: &[], switch: false, position: Some(0) }, named("Namespace")],
     action: Action::Whole(get_cim_instance),
 }];
 
 fn get_cim_instance(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Value>>, out: &mut dyn Sink) -> Run<()> {
     let class = bound.get("ClassName").map(|v| interp.to_text(v)).unwrap_or_default();
+    if let Some(namespace) = bound.get("Namespace").map(|v| interp.to_text(v))
+        && !super::super::value::same_name(&namespace.replace('\\', "/"), "root/cimv2")
+    {
+        return super::cim_namespaces::get(interp, bound, &namespace, &class, out);
+    }
+    if super::super::value::same_name(&class, "Win32_LogicalDisk") {
+        return super::cim_namespaces::logical_disks(interp, out);
+    }
     let computer = interp.machine.read(|s| s.computer.clone());
     let object = match class.to_ascii_lowercase().as_str() {
         "win32_computersystem" => Value::object(

@@ -1,6 +1,9 @@
 //! The cmdlets, one file a family, and the table by which they are found.
 
+mod bitlocker;
 mod cim;
+mod cim_namespaces;
+mod defender;
 mod file_system;
 mod json;
 mod net_firewall;
@@ -9,13 +12,16 @@ mod objects;
 mod output;
 mod registry;
 mod scheduled_task;
+mod server_backup;
 mod service;
+mod timespan;
 
 use super::binding::Bound;
 use super::error::Run;
 use super::interpreter::Interpreter;
 use super::pipeline::Sink;
 use super::value::{Value, same_name};
+use crate::windows::State;
 
 /// A cmdlet: its names, its parameters and what it does.
 #[derive(Debug)]
@@ -60,9 +66,12 @@ const fn switch(name: &'static str) -> Parameter {
     Parameter { name, aliases: &[], switch: true, position: None }
 }
 
-const FAMILIES: [&[Cmdlet]; 10] = [
-    cim::CMDLETS,
+const FAMILIES: [&[Cmdlet]; 15] = [
     file_system::CMDLETS,
+    bitlocker::CMDLETS,
+    bitlocker::TPM_CMDLETS,
+    cim::CMDLETS,
+    defender::CMDLETS,
     json::CMDLETS,
     net_firewall::CMDLETS,
     new_object::CMDLETS,
@@ -70,8 +79,24 @@ const FAMILIES: [&[Cmdlet]; 10] = [
     output::CMDLETS,
     registry::CMDLETS,
     scheduled_task::CMDLETS,
+    server_backup::CMDLETS,
     service::CMDLETS,
+    timespan::CMDLETS,
 ];
+
+/// Whether the feature that a cmdlet comes with is on the machine.
+pub(crate) fn is_installed(cmdlet: &Cmdlet, state: &State) -> bool {
+    let comes_with = |family: &[Cmdlet]| family.iter().any(|c| c.name == cmdlet.name);
+    if comes_with(bitlocker::CMDLETS) {
+        state.encryption.installed
+    } else if comes_with(defender::CMDLETS) {
+        state.antivirus.installed
+    } else if comes_with(server_backup::CMDLETS) {
+        state.backup.installed
+    } else {
+        true
+    }
+}
 
 /// The cmdlet of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Cmdlet> {

@@ -20,6 +20,8 @@ pub(super) const CMDLETS: &[Cmdlet] = &[Cmdlet {
 const FIREWALL_RULES: &str =
     "SYSTEM\\CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\FirewallRules";
 
+const DEFENDER_POLICY: &str = "SOFTWARE\\Policies\\Microsoft\\Windows Defender\\Real-Time Protection";
+
 fn get_item_property(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Value>>, out: &mut dyn Sink) -> Run<()> {
     let paths = bound.texts(interp, "Path").unwrap_or_default();
     for path in paths {
@@ -60,6 +62,10 @@ fn values(interp: &Interpreter, key: &str) -> Option<Vec<(Rc<str>, Value)>> {
     if same_name(key, FIREWALL_RULES) {
         let rules = interp.machine.read(|s| s.firewall.registry_values());
         return Some(rules.into_iter().map(|(name, data)| (Rc::from(name), Value::str(&data))).collect());
+    }
+    if same_name(key, DEFENDER_POLICY) {
+        let policy = interp.machine.read(|s| s.antivirus.policy_registry_values())?;
+        return Some(policy.into_iter().map(|(name, data)| (Rc::from(name), Value::Int(data))).collect());
     }
     let values = interp.machine.read(|s| registry::key(s, key))?;
     let value = |data| match data {

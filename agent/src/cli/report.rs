@@ -80,7 +80,7 @@ impl Report<'_> {
         for observation in self.observations {
             let paragraphs = hipaa::paragraphs(observation.check.as_str()).join("\n");
             table.add_row([
-                self.bold(observation.check.as_str(), screen),
+                self.bold(&named(observation), screen),
                 status(observation.status, screen),
                 Cell::new(words(&observation.actual)),
                 Cell::new(words(&observation.desired)),
@@ -112,7 +112,7 @@ impl Report<'_> {
             writeln!(
                 out,
                 "\n{} is {} (severity: {})",
-                observation.check,
+                named(observation),
                 observation.status,
                 observation.severity.as_str()
             )?;
@@ -142,6 +142,14 @@ impl Report<'_> {
             .map(|(count, status)| format!("{count} {status}"))
             .collect();
         counted.join(", ")
+    }
+}
+
+/// The check, and the part of it that was looked at.
+fn named(observation: &Observation) -> String {
+    match &observation.subject {
+        Some(part) => format!("{}/{part}", observation.check),
+        None => observation.check.to_string(),
     }
 }
 
