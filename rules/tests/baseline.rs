@@ -192,10 +192,12 @@ fn every_shipped_runbook_has_the_scripts_that_it_lists() {
     assert_eq!(
         catalogue.ids().collect::<Vec<_>>(),
         [
+            "RB-WIN-AD-001",
             "RB-WIN-AV-001",
             "RB-WIN-BACKUP-001",
             "RB-WIN-ENCRYPTION-001",
             "RB-WIN-FIREWALL-001",
+            "RB-WIN-LOGGING-001",
             "RB-WIN-PATCH-001",
             "RB-WIN-SVC-001"
         ]

@@ -10,6 +10,7 @@ mod ntlm;
 mod powershell;
 mod process;
 pub mod profiles;
+mod programs;
 mod server;
 mod tls;
 pub mod windows;

@@ -7,9 +7,11 @@ use crate::windows::State;
 use crate::windows::antivirus::Antivirus;
 use crate::windows::backup::Backup;
 use crate::windows::computer::{Computer, DomainRole, Language};
+use crate::windows::directory::Directory;
 use crate::windows::encryption::Encryption;
 use crate::windows::files::Files;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
+use crate::windows::logging::Logging;
 use crate::windows::services::{Service, Services, StartType, Status};
 use crate::windows::tasks::Tasks;
 use crate::windows::updates::Updates;
@@ -78,6 +80,8 @@ impl Profile {
             antivirus: Antivirus::of(self),
             backup: Backup::of(self),
             encryption: Encryption::of(self),
+            logging: Logging::of(self),
+            directory: Directory::of(self),
             refuse_logons: false,
         }
     }

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::protection::{Bitlocker, Defender, WindowsBackup};
+use crate::windows::computer::Language;
+use crate::windows::directory::{Replication, TESTS};
 use crate::windows::firewall::{GpoBoolean, ProfileName};
 use crate::windows::ledger::{Actor, Change};
+use crate::windows::logging::AuditSetting;
 use crate::windows::services::{Refusal, StartType, Status};
 use crate::windows::updates::{HResult, RebootMark, Update};
 use crate::windows::winrm::{Drops, Message, Moment};
@@ -138,6 +141,71 @@ pub enum Drift {
         /// At how many of them; zero ends it.
         times: u32,
     },
+    /// Somebody changes what a subcategory audits.
+    AuditSetting {
+        /// Its English name or its identifier in braces.
+        subcategory: String,
+        /// What it audits from now on.
+        setting: AuditSetting,
+    },
+    /// Group Policy sets a subcategory at each refresh from now on, or (null) leaves it alone.
+    AuditGroupPolicy {
+        /// Its English name or its identifier in braces.
+        subcategory: String,
+        /// What policy says.
+        setting: Option<AuditSetting>,
+    },
+    /// Group Policy is refreshed: its audit settings are written over the local ones.
+    GroupPolicyRefresh {},
+    /// Somebody changes the maximum size of the Security log.
+    SecurityLogSize {
+        /// The size in bytes.
+        bytes: u64,
+    },
+    /// Group Policy sets the maximum size of the Security log, or (null) no longer does.
+    SecurityLogSizePolicy {
+        /// The size in bytes.
+        bytes: Option<u64>,
+    },
+    /// The Security log is switched off or on.
+    SecurityLogEnabled {
+        /// Whether events are written to it.
+        enabled: bool,
+    },
+    /// The registry value `SCENoApplyLegacyAuditPolicy` changes, or (null) goes.
+    LegacyAuditPolicy {
+        /// The value.
+        no_apply: Option<u32>,
+    },
+    /// Replication from a partner of a domain controller fares differently.
+    Replication {
+        /// The partner's name.
+        partner: String,
+        /// `ok`, `failing` (until somebody synchronises) or `offline` (whoever asks).
+        state: Replication,
+    },
+    /// A partner is taken out of the directory.
+    ReplicationPartnerRemoved {
+        /// The partner's name.
+        partner: String,
+    },
+    /// The directory no longer says how replication fares (or says it again).
+    ReplicationQueryFails {
+        /// Whether asking fails.
+        fails: bool,
+    },
+    /// A test of `dcdiag` fails (or no longer does).
+    DcdiagTest {
+        /// Its name, such as `SysVolCheck`.
+        test: String,
+        /// Whether it fails.
+        fails: bool,
+    },
+    /// The display language of Windows changes, and with it what its tools print.
+    DisplayLanguage {
+        /// The language.
+        language: Language,
+    },
     /// WinRM answers every logon with 401 (or no longer does).
     RefuseLogons {
         /// Whether it refuses.
@@ -173,6 +241,7 @@ impl Drift {
             return Ok(changes > 0);
         }
         let (changes, result) = machine.edit(&Actor::drift(), |state| match self.change(state) {
+            Ok(_) if matches!(self, Self::GroupPolicyRefresh {}) => (state.logging.refresh_policy(), Ok(())),
             Ok(change) => (change.into_iter().collect(), Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         });
@@ -215,6 +284,39 @@ impl Drift {
             Self::Defender(event) => event.change(state),
             Self::WindowsBackup(event) => event.change(state),
             Self::Bitlocker(event) => event.change(state)?,
+            Self::AuditSetting { subcategory, setting } => {
+                let result = state.logging.set_audit(subcategory, *setting);
+                known_subcategory(state, subcategory, result)?
+            }
+            Self::AuditGroupPolicy { subcategory, setting } => {
+                let result = state.logging.set_policy(subcategory, *setting);
+                known_subcategory(state, subcategory, result)?
+            }
+            // Makes several changes: see `apply`.
+            Self::GroupPolicyRefresh {} => None,
+            Self::SecurityLogSize { bytes } => state.logging.set_log_size(*bytes),
+            Self::SecurityLogSizePolicy { bytes } => state.logging.set_log_size_policy(*bytes),
+            Self::SecurityLogEnabled { enabled } => state.logging.set_log_enabled(*enabled),
+            Self::LegacyAuditPolicy { no_apply } => state.logging.set_no_apply_legacy(*no_apply),
+            Self::Replication { partner, state: to } => {
+                let result = state.directory.as_mut().and_then(|d| d.set_replication(partner, *to));
+                known_partner(state, partner, result)?
+            }
+            Self::ReplicationPartnerRemoved { partner } => {
+                let result = state.directory.as_mut().and_then(|d| d.remove_partner(partner));
+                Some(known_partner(state, partner, result)?)
+            }
+            Self::ReplicationQueryFails { fails } => state.directory.as_mut().and_then(|d| d.set_query_fails(*fails)),
+            Self::DcdiagTest { test, fails } => {
+                let result = state.directory.as_mut().and_then(|d| d.set_test(test, *fails));
+                result.ok_or_else(|| UnknownObject {
+                    what: "dcdiag test",
+                    name: test.clone(),
+                    known: state.directory.as_ref().map_or(String::new(), |_| TESTS.join(", ")),
+                    field: "test",
+                })?
+            }
+            Self::DisplayLanguage { language } => state.computer.set_language(*language),
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
             Self::WinrmSplitsErrors { split } => state.winrm.set_split_errors(*split),
             Self::WinrmChunks { chunked } => state.winrm.set_chunked(*chunked),
@@ -237,6 +339,26 @@ fn known_service<T>(state: &State, name: &str, result: Result<T, Refusal>) -> Re
     result.map_err(|_| {
         let names: Vec<&str> = state.services.all().iter().map(|s| s.name.as_str()).collect();
         UnknownObject { what: "service", name: name.to_owned(), known: names.join(", "), field: "service" }
+    })
+}
+
+fn known_partner<T>(state: &State, name: &str, result: Option<T>) -> Result<T, UnknownObject> {
+    result.ok_or_else(|| {
+        let partners = state.directory.as_ref().map(|d| d.partners.as_slice()).unwrap_or_default();
+        let names: Vec<&str> = partners.iter().map(|p| p.name.as_str()).collect();
+        UnknownObject { what: "replication partner", name: name.to_owned(), known: names.join(", "), field: "partner" }
+    })
+}
+
+fn known_subcategory<T>(state: &State, name: &str, result: Option<T>) -> Result<T, UnknownObject> {
+    result.ok_or_else(|| {
+        let names: Vec<&str> = state.logging.audit.iter().map(|s| s.name).collect();
+        UnknownObject {
+            what: "audit subcategory",
+            name: name.to_owned(),
+            known: names.join(", "),
+            field: "subcategory",
+        }
     })
 }
 

@@ -124,6 +124,25 @@ pub(crate) struct Command {
     pub(crate) pos: Pos,
     pub(crate) name: CommandName,
     pub(crate) args: Vec<Arg>,
+    pub(crate) redirections: Vec<Redirection>,
+}
+
+/// `2>&1`, `2>$null`, `>$null`, `*>$null`: where a stream goes instead.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Redirection {
+    pub(crate) pos: Pos,
+    pub(crate) from: Stream,
+    /// Into the output; otherwise nowhere.
+    pub(crate) to_output: bool,
+}
+
+/// A stream that can be redirected. Warnings and the like are accepted, and the subset has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Output,
+    Errors,
+    Other,
+    All,
 }
 
 #[derive(Debug, PartialEq)]

@@ -26,6 +26,12 @@ const ALIASES: [(&str, &str); 12] = [
     ("gcim", "Get-CimInstance"),
 ];
 
+/// A cmdlet by its name or an alias.
+pub(super) fn find_cmdlet(name: &str) -> Option<&'static super::cmdlets::Cmdlet> {
+    let full = ALIASES.iter().find(|(alias, _)| same_name(alias, name)).map_or(name, |(_, full)| full);
+    super::cmdlets::find(full)
+}
+
 impl Interpreter {
     /// A command that stands first in its pipeline.
     pub(super) fn run_command(&mut self, command: &Command, out: &mut dyn Sink) -> Run<()> {
@@ -33,7 +39,7 @@ impl Interpreter {
             CommandName::Invoke(expr) => match self.eval(expr)? {
                 Value::ScriptBlock(block) => {
                     let args = self.arguments(command)?;
-                    self.call_function(&block, args, command, out)
+                    self.redirected(command, out, |i, out| i.call_function(&block, args, command, out))
                 }
                 Value::Str(name) => self.run_named(&name, command, out),
                 _ => Err(Signal::unsupported("& with something other than a script block or a name", command.pos)),
@@ -45,10 +51,15 @@ impl Interpreter {
     fn run_named(&mut self, name: &str, command: &Command, out: &mut dyn Sink) -> Run<()> {
         if let Some(function) = self.find_function(name) {
             let args = self.arguments(command)?;
-            return self.call_function(&function, args, command, out);
+            return self.redirected(command, out, |i, out| i.call_function(&function, args, command, out));
         }
-        let mut stage = self.cmdlet_stage(name, command)?;
-        stage.end(self, out)
+        if let Some(program) = self.program(name) {
+            return self.run_program(name, program, command, out);
+        }
+        self.redirected(command, out, |i, out| {
+            let mut stage = i.cmdlet_stage(name, command)?;
+            stage.end(i, out)
+        })
     }
 
     /// A command that takes the output of the one before it.
@@ -59,15 +70,20 @@ impl Interpreter {
         if self.find_function(name).is_some() {
             return Err(Signal::unsupported("A function that takes pipeline input", command.pos));
         }
+        if self.program(name).is_some() {
+            return Err(Signal::unsupported("A program that takes pipeline input", command.pos));
+        }
+        if let Some(redirection) = command.redirections.first() {
+            return Err(Signal::unsupported("Redirection after a pipe", redirection.pos));
+        }
         let mut stage = self.cmdlet_stage(name, command)?;
         stage.piped = true;
         Ok(Box::new(stage))
     }
 
     fn cmdlet_stage(&mut self, name: &str, command: &Command) -> Run<CmdletStage> {
-        let full = ALIASES.iter().find(|(alias, _)| same_name(alias, name)).map_or(name, |(_, full)| full);
         let installed = |c: &&Cmdlet| self.machine.read(|state| super::cmdlets::is_installed(c, state));
-        let Some(cmdlet) = super::cmdlets::find(full).filter(installed) else {
+        let Some(cmdlet) = find_cmdlet(name).filter(installed) else {
             let mut record = ErrorRecord::new(
                 "System.Management.Automation.CommandNotFoundException",
                 "CommandNotFoundException",
@@ -88,7 +104,7 @@ impl Interpreter {
         Ok(CmdletStage { bound, piped: false, input: Vec::new() })
     }
 
-    fn arguments(&mut self, command: &Command) -> Run<Vec<Argument>> {
+    pub(super) fn arguments(&mut self, command: &Command) -> Run<Vec<Argument>> {
         let mut arguments = Vec::with_capacity(command.args.len());
         for arg in &command.args {
             match arg {
@@ -110,6 +126,7 @@ impl Interpreter {
                 },
             }
         }
+        self.last_ok = true;
         Ok(arguments)
     }
 

@@ -21,6 +21,8 @@ pub(crate) trait Host {
     fn write_line(&mut self, line: &str);
     /// An error, as the lines of the message.
     fn write_error(&mut self, lines: &[String]);
+    /// A line that a program of Windows wrote to standard error.
+    fn write_program_error(&mut self, line: &str);
     /// All of standard input, once its end has come. What was read is gone.
     fn read_input(&mut self) -> Vec<u8>;
     /// A warning.
@@ -79,6 +81,8 @@ pub(crate) struct Interpreter {
     pub(super) tries: usize,
     /// `$?`
     pub(super) last_ok: bool,
+    /// How many commands whose errors go nowhere surround the current one.
+    pub(super) muted: usize,
 }
 
 impl Interpreter {
@@ -97,6 +101,7 @@ impl Interpreter {
             depth: 0,
             tries: 0,
             last_ok: true,
+            muted: 0,
         }
     }
 
@@ -219,6 +224,13 @@ impl Interpreter {
             }
         }
         result
+    }
+
+    /// Sets a variable that the language itself keeps for the whole script.
+    pub(super) fn set_automatic(&mut self, name: &str, value: Value) {
+        if let Some(scope) = self.scopes.first_mut() {
+            scope.variables.insert(name.to_owned(), value);
+        }
     }
 
     pub(super) fn define_function(&mut self, name: &str, body: Rc<Block>) {

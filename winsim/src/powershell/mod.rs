@@ -17,6 +17,7 @@ mod json;
 mod lexer;
 mod members;
 mod methods;
+mod native;
 mod operators;
 mod parser;
 mod pipeline;

@@ -45,6 +45,9 @@ impl Interpreter {
 
     /// An error for standard error.
     pub(super) fn report(&mut self, record: &ErrorRecord) {
+        if self.muted > 0 {
+            return;
+        }
         let lines = self.error_lines(record);
         self.host.write_error(&lines);
     }

@@ -117,10 +117,15 @@ impl Interpreter {
             && matches!(expr.kind, ExprKind::Step { .. })
         {
             self.eval(expr)?;
+            self.last_ok = true;
             return Ok(());
         }
-        self.last_ok = true;
-        self.run_pipeline(pipeline, out)
+        let result = self.run_pipeline(pipeline, out);
+        // A command has set `$?` itself, after its arguments, which could still read the last one.
+        if let ([Element::Expr(_)], Ok(())) = (pipeline.elements.as_slice(), &result) {
+            self.last_ok = true;
+        }
+        result
     }
 
     /// What a statement is worth as a value: an expression itself, anything else its output.

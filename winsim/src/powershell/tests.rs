@@ -19,6 +19,9 @@ impl Host for Recorder {
     fn write_error(&mut self, lines: &[String]) {
         self.0.lock().unwrap().1.push(lines.join("\n"));
     }
+    fn write_program_error(&mut self, line: &str) {
+        self.0.lock().unwrap().1.push(line.to_owned());
+    }
     fn read_input(&mut self) -> Vec<u8> {
         Vec::new()
     }

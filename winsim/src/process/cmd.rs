@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{CommandIo, Start, StreamName, powershell_exe};
+use crate::programs::{self, Call};
 
 /// The longest command line, in characters.
 ///
@@ -38,12 +39,19 @@ fn run_line(line: &str, start: &Start, io: &Arc<CommandIo>) -> i32 {
     if powershell {
         return powershell_exe::run(rest, start, io);
     }
-    if is_system_program(&program, "hostname", &["System32"]) && rest.is_empty() {
-        return say(io, &start.machine.read(|s| s.computer.name.clone()));
-    }
     if is_system_program(&program, "whoami", &["System32"]) && rest.is_empty() {
         let computer = start.machine.read(|s| s.computer.name.to_lowercase());
         return say(io, &format!("{computer}\\{}", start.user.to_lowercase()));
+    }
+    if let Some(run) = start.machine.read(|s| programs::find(&program, s)) {
+        let args = programs::split_arguments(rest);
+        let ran = run(&Call { args: &args, machine: &start.machine, actor: &start.actor });
+        for (stream, lines) in [(StreamName::Stdout, &ran.stdout), (StreamName::Stderr, &ran.stderr)] {
+            for line in lines {
+                io.write(stream, format!("{line}\r\n").as_bytes());
+            }
+        }
+        return ran.code;
     }
     match program.to_ascii_lowercase().as_str() {
         "ver" => {

@@ -143,6 +143,10 @@ impl Host for Console {
         self.write_records(&clixml::warning(text));
     }
 
+    fn write_program_error(&mut self, line: &str) {
+        self.io.write(StreamName::Stderr, format!("{line}\r\n").as_bytes());
+    }
+
     fn read_input(&mut self) -> Vec<u8> {
         self.io.read_input()
     }

@@ -46,7 +46,27 @@ pub struct Computer {
     pub os_version: String,
 }
 
+impl Language {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::English => "en-US",
+            Self::German => "de-DE",
+        }
+    }
+}
+
 impl Computer {
+    pub(crate) fn set_language(&mut self, to: Language) -> Option<Change> {
+        let from = std::mem::replace(&mut self.language, to);
+        (from != to).then(|| Change {
+            subsystem: Subsystem::Computer,
+            object: "display".to_owned(),
+            property: "language",
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+        })
+    }
+
     pub(crate) fn set_clock_offset(&mut self, to: i64) -> Option<Change> {
         let from = std::mem::replace(&mut self.clock_offset_seconds, to);
         (from != to).then(|| Change {

@@ -67,7 +67,7 @@ impl Actor {
     /// The machine itself.
     #[must_use]
     pub fn machine() -> Self {
-        Self { source: Source::Machine, command_id: None }
+        Self { source: Source::Machine, command_id: None, task: None }
     }
 
     /// A command that came in over WinRM.

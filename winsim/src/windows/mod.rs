@@ -6,10 +6,12 @@
 pub mod antivirus;
 pub mod backup;
 pub mod computer;
+pub mod directory;
 pub mod encryption;
 pub mod files;
 pub mod firewall;
 pub mod ledger;
+pub mod logging;
 pub(crate) mod registry;
 pub mod services;
 pub mod tasks;
@@ -25,10 +27,12 @@ use crate::clock::Clock;
 use antivirus::Antivirus;
 use backup::Backup;
 use computer::Computer;
+use directory::Directory;
 use encryption::Encryption;
 use files::Files;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
+use logging::Logging;
 use services::{Services, Status};
 use tasks::Tasks;
 use updates::Updates;
@@ -57,6 +61,10 @@ pub struct State {
     pub backup: Backup,
     /// BitLocker.
     pub encryption: Encryption,
+    /// Audit policy and Security log.
+    pub logging: Logging,
+    /// Active Directory, on a domain controller.
+    pub directory: Option<Directory>,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }

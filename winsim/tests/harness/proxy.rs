@@ -39,6 +39,17 @@ impl Proxy {
         String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
     }
 
+    /// Everything that the server has answered, once this is among it, or after two seconds.
+    pub async fn answered_with(&self, text: &str) -> String {
+        for _ in 0..100 {
+            if self.answered().contains(text) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        self.answered()
+    }
+
     /// Everything that the server has answered.
     pub fn answered(&self) -> String {
         String::from_utf8_lossy(&self.answered.lock().unwrap()).into_owned()

@@ -3,6 +3,7 @@
 mod bitlocker;
 mod cim;
 mod cim_namespaces;
+mod csv;
 mod defender;
 mod file_system;
 mod json;
@@ -66,12 +67,13 @@ const fn switch(name: &'static str) -> Parameter {
     Parameter { name, aliases: &[], switch: true, position: None }
 }
 
-const FAMILIES: [&[Cmdlet]; 15] = [
+const FAMILIES: [&[Cmdlet]; 16] = [
     file_system::CMDLETS,
     bitlocker::CMDLETS,
     bitlocker::TPM_CMDLETS,
     cim::CMDLETS,
     defender::CMDLETS,
+    csv::CMDLETS,
     json::CMDLETS,
     net_firewall::CMDLETS,
     new_object::CMDLETS,

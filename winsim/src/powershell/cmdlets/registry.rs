@@ -67,6 +67,9 @@ fn values(interp: &Interpreter, key: &str) -> Option<Vec<(Rc<str>, Value)>> {
         let policy = interp.machine.read(|s| s.antivirus.policy_registry_values())?;
         return Some(policy.into_iter().map(|(name, data)| (Rc::from(name), Value::Int(data))).collect());
     }
+    if let Some(logging) = interp.machine.read(|s| s.logging.registry_values(&format!("HKLM:\\{key}"))) {
+        return Some(logging.into_iter().map(|(name, number)| (Rc::from(name), Value::Int(number))).collect());
+    }
     let values = interp.machine.read(|s| registry::key(s, key))?;
     let value = |data| match data {
         Data::Text(text) => Value::str(&text),

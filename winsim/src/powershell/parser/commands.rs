@@ -1,6 +1,6 @@
 //! Command calls: a name and its arguments, in which bare words are text.
 
-use super::super::ast::{Arg, Command, CommandName, Expr, ExprKind};
+use super::super::ast::{Arg, Command, CommandName, Expr, ExprKind, Redirection, Stream};
 use super::super::lexer::{SyntaxError, is_dash, is_double_quote, is_single_quote};
 use super::{Parsed, Parser};
 
@@ -24,14 +24,47 @@ impl Parser {
             _ => CommandName::Name(self.bareword()?),
         };
         let mut args = Vec::new();
+        let mut redirections = Vec::new();
         loop {
             self.skip()?;
-            match self.lexer.peek() {
-                None | Some('\n' | ';' | '|' | ')' | '}' | '&') => break,
-                Some(_) => args.push(self.argument()?),
+            match (self.lexer.peek(), self.lexer.peek_at(1)) {
+                (None | Some('\n' | ';' | '|' | ')' | '}' | '&'), _) => break,
+                (Some('>'), _) | (Some('1'..='6' | '*'), Some('>')) => redirections.push(self.redirection()?),
+                _ => args.push(self.argument()?),
             }
         }
-        Ok(Command { pos, name, args })
+        Ok(Command { pos, name, args, redirections })
+    }
+
+    /// `2>&1`, or a stream into `$null`. Files are not in the subset.
+    fn redirection(&mut self) -> Parsed<Redirection> {
+        let pos = self.lexer.pos();
+        let from = match self.lexer.peek() {
+            Some('*') => Stream::All,
+            Some('2') => Stream::Errors,
+            Some('3'..='6') => Stream::Other,
+            _ => Stream::Output,
+        };
+        if self.lexer.peek() != Some('>') {
+            self.lexer.bump();
+        }
+        self.lexer.bump();
+        self.lexer.eat('>');
+        if self.lexer.peek() == Some('&') {
+            let to_output = self.lexer.peek_at(1) == Some('1') && from != Stream::Output;
+            if !to_output {
+                return Err(SyntaxError::unsupported(pos, "Redirection into a stream other than 1"));
+            }
+            self.lexer.advance(2);
+            return Ok(Redirection { pos, from, to_output });
+        }
+        self.skip()?;
+        match self.single_argument()?.kind {
+            ExprKind::Variable(v) if v.scope.is_none() && v.name.eq_ignore_ascii_case("null") => {
+                Ok(Redirection { pos, from, to_output: false })
+            }
+            _ => Err(SyntaxError::unsupported(pos, "Redirection to a file")),
+        }
     }
 
     fn argument(&mut self) -> Parsed<Arg> {
@@ -54,9 +87,6 @@ impl Parser {
                 Ok(Arg::Splat(self.variable(pos)?))
             }
             Some('>' | '<') => Err(SyntaxError::unsupported(self.lexer.pos(), "Redirection")),
-            Some('1'..='6' | '*') if next == Some('>') => {
-                Err(SyntaxError::unsupported(self.lexer.pos(), "Redirection"))
-            }
             _ => Ok(Arg::Value(self.argument_value()?)),
         }
     }
