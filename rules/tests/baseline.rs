@@ -152,18 +152,30 @@ fn the_list_in_the_service_rule_is_the_runbooks_own() {
 }
 
 #[test]
-fn a_runbook_that_is_not_shipped_goes_to_a_person_who_is_told_which() {
-    let (id, action) = decide("logging", "windows", json!({})).unwrap();
-    assert_eq!(id, "L1-WIN-EVENTLOG-001");
-    let ResolvedAction::Escalate { reason, urgency, runbook_id } = action else { panic!("{action:?}") };
-    assert!(reason.contains("RB-WIN-LOGGING-001") && reason.contains("not shipped"), "{reason}");
-    assert_eq!((urgency, runbook_id.as_deref()), (Severity::High, Some("RB-WIN-LOGGING-001")));
+fn a_runbook_that_is_known_and_not_shipped_goes_to_a_person_who_is_told_which() {
+    let table: Value = serde_saphyr::from_str(include_str!("../aliases.yaml")).unwrap();
+    for id in table["known_runbooks"].as_object().into_iter().flat_map(|known| known.keys()) {
+        let folder = tempfile::tempdir().unwrap();
+        let rule = json!({
+            "id": "T", "action": "run_windows_runbook", "action_params": {"runbook_id": id},
+            "conditions": [{"field": "check_type", "operator": "eq", "value": "made_up"}],
+        });
+        fs::write(folder.path().join("t.json"), rule.to_string()).unwrap();
+        let custom = Some(folder.path().to_path_buf());
+        let loaded = RuleSet::load(&Sources { custom, ..Sources::default() }).unwrap();
+        let view = finding(json!({"check_type": "made_up", "platform": "windows", "host_id": "192.168.88.244"}));
+        let action = loaded.rules.find(&view).unwrap().resolve(&view).unwrap();
+        let ResolvedAction::Escalate { reason, runbook_id, .. } = action else { panic!("{action:?}") };
+        assert!(reason.contains(id) && reason.contains("not shipped"), "{reason}");
+        assert_eq!(runbook_id.as_deref(), Some(id.as_str()));
+    }
 }
 
 #[test]
-fn a_stopped_defender_and_an_old_backup_are_healed_by_their_runbooks() {
+fn a_stopped_defender_missing_audits_and_an_old_backup_are_healed_by_their_runbooks() {
     for (check, details, rule, runbook) in [
         ("av_edr", json!({"service_running": false}), "L1-WIN-DEFENDER-001", "RB-WIN-AV-001"),
+        ("logging", json!({"audit_missing": ["Logon"]}), "L1-WIN-EVENTLOG-001", "RB-WIN-LOGGING-001"),
         ("backup", json!({"backup_age_hours": 30.5}), "L1-WIN-BACKUP-AGE-001", "RB-WIN-BACKUP-001"),
     ] {
         let (id, action) = decide(check, "windows", details).unwrap();
@@ -199,7 +211,7 @@ fn every_shipped_runbook_has_the_scripts_that_it_lists() {
             "RB-WIN-FIREWALL-001",
             "RB-WIN-LOGGING-001",
             "RB-WIN-PATCH-001",
-            "RB-WIN-SVC-001"
+            "RB-WIN-SVC-001",
         ]
     );
     for id in catalogue.ids() {

@@ -222,6 +222,12 @@ async fn what_a_program_writes_to_standard_error_is_an_error_record_once_it_is_r
         );
         assert_eq!(sim.line(&trap).await, "caught Failed to read configuration for log Nonsense.");
     }
+    // Warnings have a stream of their own.
+    let add = |to: &str| {
+        format!("Add-BitLockerKeyProtector -MountPoint C: -RecoveryPasswordProtector {to} | Out-Null; 'end'")
+    };
+    assert!(!sim.powershell(&add("")).await.stderr.is_empty());
+    assert_eq!(sim.line(&add("3>$null")).await, "end");
     // What the subset lacks is refused with its place.
     for (script, why) in [
         ("hostname > out.txt", "Redirection to a file"),

@@ -69,6 +69,7 @@ function Read-State {
             if ($line -match '^enabled:\s*(true|false)') { $o.log_enabled = $Matches[1] -eq 'true' }
             if ($line -match '^\s+maxSize:\s*(\d+)') { $o.log_max_bytes = [long]$Matches[1] }
         }
+        if ($null -ne $o.log_max_bytes -and $null -ne $o.log_policy_max_bytes) { $o.log_max_bytes = $o.log_policy_max_bytes }
         if ($null -eq $o.log_enabled -or $null -eq $o.log_max_bytes) { throw 'wevtutil does not show the Security log as expected' }
     }
 }

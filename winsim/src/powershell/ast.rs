@@ -136,7 +136,7 @@ pub(crate) struct Redirection {
     pub(crate) to_output: bool,
 }
 
-/// A stream that can be redirected. Warnings and the like are accepted, and the subset has none.
+/// A stream that can be redirected. Of the other ones the subset has warnings only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     Output,

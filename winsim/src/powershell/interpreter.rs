@@ -83,6 +83,8 @@ pub(crate) struct Interpreter {
     pub(super) last_ok: bool,
     /// How many commands whose errors go nowhere surround the current one.
     pub(super) muted: usize,
+    /// The same for warnings.
+    pub(super) warnings_silenced: usize,
 }
 
 impl Interpreter {
@@ -102,6 +104,7 @@ impl Interpreter {
             tries: 0,
             last_ok: true,
             muted: 0,
+            warnings_silenced: 0,
         }
     }
 

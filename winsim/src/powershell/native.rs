@@ -28,16 +28,18 @@ enum Errors {
     IntoOutput,
 }
 
-fn streams(command: &Command) -> (bool, Errors) {
-    let (mut output_kept, mut errors) = (true, Errors::Shown);
+/// Whether output is kept, where errors go, and whether the other streams, warnings among them, are shown.
+fn streams(command: &Command) -> (bool, Errors, bool) {
+    let (mut output_kept, mut errors, mut others_shown) = (true, Errors::Shown, true);
     for redirection in &command.redirections {
         let to = if redirection.to_output { Errors::IntoOutput } else { Errors::Nowhere };
         match redirection.from {
             Stream::Output => output_kept = false,
             Stream::Errors => errors = to,
-            Stream::Other => {}
+            Stream::Other => others_shown = false,
             Stream::All => {
                 errors = to;
+                others_shown = false;
                 output_kept &= redirection.to_output;
             }
         }
@@ -46,7 +48,7 @@ fn streams(command: &Command) -> (bool, Errors) {
     if !output_kept && errors == Errors::IntoOutput {
         errors = Errors::Nowhere;
     }
-    (output_kept, errors)
+    (output_kept, errors, others_shown)
 }
 
 impl Interpreter {
@@ -60,14 +62,16 @@ impl Interpreter {
         if command.redirections.is_empty() {
             return run(self, out);
         }
-        let (output_kept, errors) = streams(command);
+        let (output_kept, errors, others_shown) = streams(command);
         if errors == Errors::IntoOutput {
             return Err(Signal::unsupported("2>&1 after something other than a program", command.pos));
         }
-        let muted = usize::from(errors == Errors::Nowhere);
+        let (muted, silenced) = (usize::from(errors == Errors::Nowhere), usize::from(!others_shown));
         self.muted += muted;
+        self.warnings_silenced += silenced;
         let result = if output_kept { run(self, out) } else { run(self, &mut Nowhere) };
         self.muted -= muted;
+        self.warnings_silenced -= silenced;
         result
     }
 
@@ -99,7 +103,7 @@ impl Interpreter {
         self.charge_size(ran.stdout.iter().chain(&ran.stderr).map(|line| line.len() + 16).sum())?;
         self.set_automatic("lastexitcode", Value::Int(i64::from(ran.code)));
         self.last_ok = ran.code == 0;
-        let (output_kept, errors) = streams(command);
+        let (output_kept, errors, _) = streams(command);
         if output_kept {
             for line in &ran.stdout {
                 out.push(self, Value::str(line))?;

@@ -21,6 +21,7 @@ impl Interpreter {
         };
         match action {
             ErrorAction::SilentlyContinue => Ok(()),
+            ErrorAction::Continue if self.warnings_silenced > 0 => Ok(()),
             ErrorAction::Continue => {
                 self.charge_size(text.len())?;
                 self.host.write_warning(text);

@@ -51,7 +51,7 @@ impl Parser {
         self.lexer.bump();
         self.lexer.eat('>');
         if self.lexer.peek() == Some('&') {
-            let to_output = self.lexer.peek_at(1) == Some('1') && from != Stream::Output;
+            let to_output = self.lexer.peek_at(1) == Some('1') && matches!(from, Stream::Errors | Stream::All);
             if !to_output {
                 return Err(SyntaxError::unsupported(pos, "Redirection into a stream other than 1"));
             }
