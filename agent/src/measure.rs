@@ -1,18 +1,26 @@
 //! Doors for `cargo measure`, and for nothing else: the parts whose speed is promised, as the agent itself uses them.
 
-use crate::model::{CheckKind, Observation};
+use crate::adapters::inventory::{Access, Server};
+use crate::adapters::winrm::WindowsHost;
+use crate::clock::{Clock, SystemClock};
+use crate::config::credentials::Credentials;
+use crate::model::{CheckKind, Observation, Phase};
 use crate::prove::bundle::Draft;
 use crate::prove::chain::{self, Signer};
 use crate::prove::verify::{self, Expected};
+use crate::sense::windows;
 use crate::store::{Store, open_for_reading, outbox};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::evidence::{DeploymentMode, Target};
 use msp_contracts::finding::{CheckStatus, Platform, Severity};
 use msp_contracts::keys::{SigningKey, VerifyingKey};
+use msp_rules::Catalogue;
 use serde_json::{Value, json};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::task::JoinSet;
 
 /// What a measured part says when it fails.
 pub type Failed = Box<dyn Error + Send + Sync>;
@@ -97,4 +105,72 @@ pub fn verify_chain(folder: &Path, key: VerifyingKey) -> Result<(u64, usize), Fa
     let expected = Expected { site_id: "clinic-a", host_id: "appliance-1", agent_keys: &[key], server_keys: &[] };
     let report = verify::verify(&db, &expected)?;
     Ok((report.count, report.problems.len()))
+}
+
+/// Windows servers whose checks are made as the daemon makes them.
+pub struct Windows {
+    hosts: Vec<Arc<WindowsHost>>,
+    catalogue: Arc<Catalogue>,
+}
+
+impl Windows {
+    /// Prepares a connection to each, over plain HTTP with every message sealed.
+    ///
+    /// # Errors
+    /// When the runbooks or the client cannot be prepared.
+    pub fn reach(addresses: &[SocketAddr], user: &str, password: &str) -> Result<Self, Failed> {
+        let catalogue = Arc::new(Catalogue::builtin()?);
+        let credentials = Credentials { username: user.to_owned(), password: password.into() };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let hosts = addresses.iter().map(|address| {
+            let server = Server {
+                hostname: address.ip().to_string(),
+                address: address.ip(),
+                port: address.port(),
+                sealed: None,
+                access: Access::SealedHttp,
+            };
+            WindowsHost::new(&server, &credentials, None, Arc::clone(&catalogue), Arc::clone(&clock)).map(Arc::new)
+        });
+        Ok(Self { hosts: hosts.collect::<Result<_, _>>()?, catalogue })
+    }
+
+    /// Makes every check of every server, all servers at once.
+    ///
+    /// # Errors
+    /// When a check could not tell: then its time says nothing.
+    pub async fn check(&self) -> Result<(), Failed> {
+        let mut running = JoinSet::new();
+        for host in &self.hosts {
+            let (host, catalogue) = (Arc::clone(host), Arc::clone(&self.catalogue));
+            running.spawn(async move {
+                let baseline = crate::config::baseline::Windows::default();
+                for check in windows::checks(&catalogue, true) {
+                    let (seen, _) = check.observe(&host, &baseline).await;
+                    let unknown = seen.observations.into_iter().find(|one| one.status == CheckStatus::Unknown);
+                    if let Some(unknown) = unknown {
+                        return Err(format!("{} could not tell: {:?}", unknown.check, unknown.reason));
+                    }
+                }
+                Ok(())
+            });
+        }
+        while let Some(done) = running.join_next().await {
+            done??;
+        }
+        Ok(())
+    }
+
+    /// What stands on the command line of every phase, encoded.
+    pub fn bootstrap() -> String {
+        crate::adapters::winrm::encoded_bootstrap()
+    }
+
+    /// The detect scripts of all checks, as they are sent.
+    pub fn detect_scripts() -> Vec<String> {
+        let catalogue = Catalogue::builtin().unwrap_or_default();
+        let script = |check: windows::WindowsCheck| catalogue.script(check.runbook_id(), Phase::Detect);
+        let scripts = windows::checks(&catalogue, true).filter_map(script);
+        scripts.map(|script| format!("$MspParams = '{{}}' | ConvertFrom-Json\n{script}")).collect()
+    }
 }

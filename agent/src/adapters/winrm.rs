@@ -18,6 +18,7 @@ use msp_contracts::fingerprint::Fingerprint;
 use msp_rules::Catalogue;
 use serde_json::{Map, Value};
 use session::Failed;
+pub(crate) use session::encoded_bootstrap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

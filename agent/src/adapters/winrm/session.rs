@@ -74,6 +74,11 @@ pub(super) async fn run(
     task.await.unwrap_or(Err(Failed { begun: true, source: WinrmError::Cancelled }))
 }
 
+/// [`BOOTSTRAP`] as the command line takes it.
+pub(crate) fn encoded_bootstrap() -> String {
+    BASE64.encode(BOOTSTRAP.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>())
+}
+
 async fn follow(
     shell: &Shell<'_>,
     input: &str,
@@ -81,7 +86,7 @@ async fn follow(
     command_id: &mut Option<String>,
     begun: &mut bool,
 ) -> Result<Output, WinrmError> {
-    let encoded = BASE64.encode(BOOTSTRAP.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
+    let encoded = encoded_bootstrap();
     let arguments = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &encoded];
     let command: &str = command_id.insert(shell.start_command(POWERSHELL, &arguments).await?);
     let mut chunks = input.as_bytes().chunks(CHUNK).peekable();
