@@ -210,6 +210,7 @@ fn every_shipped_runbook_has_the_scripts_that_it_lists() {
             "RB-WIN-ENCRYPTION-001",
             "RB-WIN-FIREWALL-001",
             "RB-WIN-LOGGING-001",
+            "RB-WIN-PATCH-001",
             "RB-WIN-SVC-001",
         ]
     );

@@ -344,9 +344,7 @@ fn a_rule_that_loads_with_a_doubt_comes_with_a_warning_at_its_place() {
         "site.yaml:2:13: warning: rule T: no built-in check is called \"firewal\" (did you mean \"firewall\"?)";
     assert_eq!(warnings(text), [expected]);
     let text = "id: T\nconditions: [{field: check_type, operator: eq, value: patching}]\naction: run_runbook\naction_params:\n  runbook_id: RB-WIN-PATCH-001\n  phases: [remediate]\n";
-    let expected = [
-        "site.yaml:5:15: warning: rule T: RB-WIN-PATCH-001 is not shipped with this version: a match escalates to a person",
-        "site.yaml:6:11: warning: rule T: phases do not end in verify, which is run all the same: it decides",
-    ];
+    let expected =
+        ["site.yaml:6:11: warning: rule T: phases do not end in verify, which is run all the same: it decides"];
     assert_eq!(warnings(text), expected);
 }

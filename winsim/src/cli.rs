@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Also take WinRM over plain HTTP there, with NTLM and sealed messages only [usually port 5985]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<SocketAddr>,
+    /// Plain HTTP at this port of 127.0.0.1: all that a client by hand needs; without a certificate there is no TLS beside it
+    #[arg(long, value_name = "PORT", conflicts_with = "http")]
+    pub(crate) port: Option<u16>,
     /// Address and port of the drift interface; loopback only
     #[arg(long, default_value = "127.0.0.1:5987", value_name = "ADDRESS:PORT")]
     pub(crate) drift: SocketAddr,
@@ -32,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: PathBuf,
     /// Certificate chain, in PEM; or let --tls-dir have one made
-    #[arg(long, value_name = "FILE", requires = "key", required_unless_present = "tls_dir")]
+    #[arg(long, value_name = "FILE", requires = "key", required_unless_present_any = ["tls_dir", "port", "http"])]
     pub(crate) cert: Option<PathBuf>,
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
@@ -46,7 +49,9 @@ pub(crate) struct Args {
 }
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
+  msp-winsim --profile dc --port 5985 --user Administrator --password-file /run/winsim/password
+
   printf 'Correct-Horse-9' > /run/winsim/password
   msp-winsim --profile dc --hostname DC01 --listen 127.0.0.3:5986 --http 127.0.0.3:5985 \\
     --drift 127.0.0.3:5987 --user Administrator --password-file /run/winsim/password \\

@@ -4,6 +4,7 @@
 mod cli;
 
 use std::io::{IsTerminal, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -53,9 +54,12 @@ fn start(args: cli::Args) -> anyhow::Result<()> {
 async fn serve(args: cli::Args) -> anyhow::Result<()> {
     let password = cli::read_password(&args.password_file)?;
     let identity = match (&args.cert, &args.key, &args.tls_dir) {
-        (Some(cert), Some(key), _) => Identity::from_pem(cert, key)?,
-        (_, _, Some(dir)) => Identity::create_in(dir, args.listen.ip(), &args.hostname)?,
-        _ => anyhow::bail!("no TLS identity: give --cert and --key, or --tls-dir to have one made"),
+        (Some(cert), Some(key), _) => Some(Identity::from_pem(cert, key)?),
+        (_, _, Some(dir)) => Some(Identity::create_in(dir, args.listen.ip(), &args.hostname)?),
+        _ if args.port.is_some() || args.http.is_some() => None,
+        _ => anyhow::bail!(
+            "no TLS identity: give --cert and --key, or --tls-dir to have one made, or --port for plain HTTP alone"
+        ),
     };
     // Before the ready line, so that no signal after it is lost.
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
@@ -64,7 +68,7 @@ async fn serve(args: cli::Args) -> anyhow::Result<()> {
         profile: args.profile,
         hostname: args.hostname.clone(),
         listen: args.listen,
-        http: args.http,
+        http: args.http.or(args.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))),
         drift: args.drift,
         account: Account { user: args.user, password },
         identity,
@@ -73,7 +77,7 @@ async fn serve(args: cli::Args) -> anyhow::Result<()> {
     .await?;
     let ready = serde_json::json!({
         "ready": true,
-        "winrm": server.winrm_address().to_string(),
+        "winrm": server.winrm_address().map(|address| address.to_string()),
         "winrm_http": server.http_address().map(|address| address.to_string()),
         "drift": server.drift_address().to_string(),
         "hostname": args.hostname,

@@ -9,9 +9,13 @@ use crate::windows::backup::Backup;
 use crate::windows::computer::{Computer, DomainRole, Language};
 use crate::windows::directory::Directory;
 use crate::windows::encryption::Encryption;
+use crate::windows::files::Files;
 use crate::windows::firewall::{Direction, Firewall, ProfileName, Rule};
 use crate::windows::logging::Logging;
 use crate::windows::services::{Service, Services, StartType, Status};
+use crate::windows::tasks::Tasks;
+use crate::windows::updates::Updates;
+use crate::windows::winrm::Winrm;
 
 /// What kind of server is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -69,11 +73,15 @@ impl Profile {
             },
             firewall: Firewall::healthy(self.rules()),
             services: Services::new(self.services()),
-            logging: Logging::of(self),
-            directory: Directory::of(self),
+            updates: Updates::of(self),
+            tasks: Tasks::default(),
+            files: Files::healthy(),
+            winrm: Winrm::of(self),
             antivirus: Antivirus::of(self),
             backup: Backup::of(self),
             encryption: Encryption::of(self),
+            logging: Logging::of(self),
+            directory: Directory::of(self),
             refuse_logons: false,
         }
     }
@@ -95,6 +103,7 @@ impl Profile {
             service("Spooler", "Print Spooler", Running, Automatic, &["RpcSs"]),
             service("VSS", "Volume Shadow Copy", Stopped, Manual, &["RpcSs"]),
             service("W32Time", "Windows Time", Running, Automatic, &[]),
+            service("wuauserv", "Windows Update", Stopped, Manual, &["RpcSs"]),
             service("WinDefend", "Microsoft Defender Antivirus Service", Running, Automatic, &["RpcSs"]),
             service("WinRM", "Windows Remote Management (WS-Management)", Running, Automatic, &["RpcSs"]),
         ];

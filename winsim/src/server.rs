@@ -22,7 +22,7 @@ use crate::drift;
 use crate::profiles::Profile;
 use crate::tls::Identity;
 use crate::windows::Machine;
-use crate::wsman::{Account, Connection, Service, Transport};
+use crate::wsman::{Account, Connection, Service, Transport, while_it_hangs};
 
 /// Connections served at the same time, on each listener.
 const MOST_CONNECTIONS: usize = 128;
@@ -34,7 +34,7 @@ pub struct ServerConfig {
     pub profile: Profile,
     /// Its computer name.
     pub hostname: String,
-    /// Where WinRM listens over TLS; port 0 takes any free one.
+    /// Where WinRM listens over TLS, if it has an identity; port 0 takes any free one.
     pub listen: SocketAddr,
     /// Where WinRM listens over plain HTTP, if it does; port 0 takes any free one.
     pub http: Option<SocketAddr>,
@@ -42,8 +42,8 @@ pub struct ServerConfig {
     pub drift: SocketAddr,
     /// The account that may log on.
     pub account: Account,
-    /// The TLS identity of WinRM.
-    pub identity: Identity,
+    /// The TLS identity of WinRM; without one it listens over plain HTTP only.
+    pub identity: Option<Identity>,
     /// How long a handshake, the headers and the body of a request may each take.
     pub read_timeout: Duration,
 }
@@ -77,7 +77,7 @@ pub enum StartError {
 /// A running server. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Server {
-    winrm: SocketAddr,
+    winrm: Option<SocketAddr>,
     http: Option<SocketAddr>,
     drift: SocketAddr,
     machine: Arc<Machine>,
@@ -98,7 +98,10 @@ impl Server {
         if config.account.password.is_empty() {
             return Err(StartError::EmptyPassword { user: config.account.user });
         }
-        let (winrm_listener, winrm) = listen(config.listen).await?;
+        let winrm_listener = match config.identity {
+            Some(identity) => Some((listen(config.listen).await?, identity)),
+            None => None,
+        };
         let http_listener = match config.http {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -114,7 +117,10 @@ impl Server {
             timeout: config.read_timeout,
             stopped: stopped.clone(),
         };
-        tasks.spawn(serve_https(winrm_listener, config.identity, winrm_to.clone()));
+        let winrm = winrm_listener.map(|((listener, address), identity)| {
+            tasks.spawn(serve_https(listener, identity, winrm_to.clone()));
+            address
+        });
         let http = http_listener.map(|(listener, address)| {
             tasks.spawn(serve_plain(listener, winrm_to));
             address
@@ -123,9 +129,9 @@ impl Server {
         Ok(Self { winrm, http, drift, machine, service, stop, tasks })
     }
 
-    /// Where WinRM listens over TLS.
+    /// Where WinRM listens over TLS, if it does.
     #[must_use]
-    pub fn winrm_address(&self) -> SocketAddr {
+    pub fn winrm_address(&self) -> Option<SocketAddr> {
         self.winrm
     }
 
@@ -233,7 +239,7 @@ impl WinRm {
         let service = Arc::clone(&self.service);
         let answer = service_fn(move |request| {
             let (service, connection) = (Arc::clone(&service), Arc::clone(&connection));
-            async move { Ok::<_, Infallible>(service.answer(&connection, request).await) }
+            async move { service.answer(&connection, request).await }
         });
         serve_http(io, answer, self.timeout).await;
     }
@@ -248,6 +254,7 @@ async fn serve_https(listener: TcpListener, identity: Identity, winrm: WinRm) {
             if !admitted {
                 return;
             }
+            while_it_hangs(&winrm.machine).await;
             if let Ok(Ok(tls)) = tokio::time::timeout(winrm.timeout, acceptor.accept(stream)).await {
                 winrm.serve(tls, Transport::Https(bindings)).await;
             }
@@ -283,15 +290,13 @@ async fn serve_drift(listener: TcpListener, machine: Arc<Machine>, timeout: Dura
     .await;
 }
 
-async fn serve_http<I, S>(io: I, service: S, timeout: Duration)
+async fn serve_http<I, S, B>(io: I, service: S, timeout: Duration)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: hyper::service::Service<
-            hyper::Request<hyper::body::Incoming>,
-            Response = hyper::Response<http_body_util::Full<hyper::body::Bytes>>,
-            Error = Infallible,
-        > + Send,
+    S: hyper::service::Service<hyper::Request<hyper::body::Incoming>, Response = hyper::Response<B>> + Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send,
+    B: hyper::body::Body<Data = hyper::body::Bytes, Error = Infallible> + Send + 'static,
 {
     let result = http1::Builder::new()
         .timer(TokioTimer::new())

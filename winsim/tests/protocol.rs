@@ -31,7 +31,7 @@ async fn connect(sim: &Sim) -> TlsStream<TcpStream> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = TcpStream::connect(sim.server.winrm_address()).await.unwrap();
+    let stream = TcpStream::connect(sim.server.winrm_address().unwrap()).await.unwrap();
     let name = ServerName::try_from(HOST).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
@@ -237,7 +237,7 @@ async fn an_envelope_beyond_the_limit_is_refused_and_one_at_it_is_read() {
 async fn a_client_that_dawdles_is_cut_off_and_hinders_nobody() {
     let sim = Sim::start_with(Profile::Member, Duration::from_millis(400)).await;
     // One never shakes hands, one never ends its headers, one never sends its body.
-    let mut silent = TcpStream::connect(sim.server.winrm_address()).await.unwrap();
+    let mut silent = TcpStream::connect(sim.server.winrm_address().unwrap()).await.unwrap();
     let mut headers = connect(&sim).await;
     headers.write_all(b"POST /wsman HTTP/1.1\r\nHost: x\r\nX: ").await.unwrap();
     let mut body = connect(&sim).await;

@@ -9,6 +9,8 @@ use crate::windows::firewall::{GpoBoolean, ProfileName};
 use crate::windows::ledger::{Actor, Change};
 use crate::windows::logging::AuditSetting;
 use crate::windows::services::{Refusal, StartType, Status};
+use crate::windows::updates::{HResult, RebootMark, Update};
+use crate::windows::winrm::{Drops, Message, Moment};
 use crate::windows::{Machine, State};
 
 /// A change to the machine from outside. In JSON the variant is the field `kind`; its fields stand beside it.
@@ -70,6 +72,35 @@ pub enum Drift {
         /// Whether starts fail.
         fails: bool,
     },
+    /// An update is offered, or the one of that number becomes another.
+    UpdateOffered {
+        /// The update, with its faults.
+        update: Update,
+    },
+    /// Searches for updates fail, as when the WSUS server cannot be reached (or, without an error, work again).
+    UpdateSearchFails {
+        /// The error, such as `0x8024402C`.
+        error: Option<HResult>,
+    },
+    /// Searches end with errors, and what they list is not all (or is again).
+    UpdateSearchIncomplete {
+        /// Whether they do.
+        incomplete: bool,
+    },
+    /// Group Policy names a WSUS server, or none any more.
+    WsusServer {
+        /// Its address, such as `http://wsus.clinic.example:8530`.
+        url: Option<String>,
+    },
+    /// Somebody's installation left a reboot due (or a mark of it is gone).
+    RebootPending {
+        /// Where that is noted.
+        mark: RebootMark,
+        /// Whether it is due.
+        pending: bool,
+    },
+    /// The machine restarts: what waited for that is installed, and tasks that ran have ended.
+    Reboot {},
     /// Something happens to Microsoft Defender.
     Defender(Defender),
     /// Something happens to Windows Server Backup.
@@ -80,6 +111,35 @@ pub enum Drift {
     ClockOffset {
         /// Seconds ahead of true time; negative means behind.
         seconds: i64,
+    },
+    /// WinRM hands out errors cut in the middle of their tags, as Server 2025 does (or whole).
+    WinrmSplitsErrors {
+        /// Whether it cuts them.
+        split: bool,
+    },
+    /// WinRM sends its answers in chunks, without their length (or whole).
+    WinrmChunks {
+        /// Whether it does.
+        chunked: bool,
+    },
+    /// WinRM holds every answer back.
+    WinrmDelays {
+        /// For so long; zero ends it.
+        milliseconds: u32,
+    },
+    /// WinRM accepts connections, and says nothing on any of them (or goes on).
+    WinrmHangs {
+        /// Whether it hangs.
+        hangs: bool,
+    },
+    /// Connections to WinRM break after a request has arrived and before its answer.
+    WinrmDrops {
+        /// At which message.
+        message: Message,
+        /// Whether what it asks for is done first.
+        moment: Moment,
+        /// At how many of them; zero ends it.
+        times: u32,
     },
     /// Somebody changes what a subcategory audits.
     AuditSetting {
@@ -170,6 +230,16 @@ impl Drift {
     /// # Errors
     /// The service or rule does not exist.
     pub fn apply(&self, machine: &Machine) -> Result<bool, UnknownObject> {
+        if matches!(self, Self::Reboot {}) {
+            let (changes, ()) = machine.edit(&Actor::drift(), |state| {
+                let mut changes = state.tasks.end_all();
+                changes.extend(state.updates.reboot());
+                (changes, ())
+            });
+            // What ran has ended for the scheduler before it learns of it itself.
+            machine.stop_tasks();
+            return Ok(changes > 0);
+        }
         let (changes, result) = machine.edit(&Actor::drift(), |state| match self.change(state) {
             Ok(_) if matches!(self, Self::GroupPolicyRefresh {}) => (state.logging.refresh_policy(), Ok(())),
             Ok(change) => (change.into_iter().collect(), Ok(())),
@@ -204,6 +274,16 @@ impl Drift {
                 let result = state.services.set_start_fails(service, *fails);
                 known_service(state, service, result)?
             }
+            Self::UpdateOffered { update } => state.updates.offer(update.clone()),
+            Self::UpdateSearchFails { error } => state.updates.set_search_error(*error),
+            Self::UpdateSearchIncomplete { incomplete } => state.updates.set_search_incomplete(*incomplete),
+            Self::WsusServer { url } => state.updates.set_wsus_server(url.clone()),
+            Self::RebootPending { mark, pending } => state.updates.set_mark(*mark, *pending),
+            // More than one change: see `apply`.
+            Self::Reboot {} => None,
+            Self::Defender(event) => event.change(state),
+            Self::WindowsBackup(event) => event.change(state),
+            Self::Bitlocker(event) => event.change(state)?,
             Self::AuditSetting { subcategory, setting } => {
                 let result = state.logging.set_audit(subcategory, *setting);
                 known_subcategory(state, subcategory, result)?
@@ -237,10 +317,14 @@ impl Drift {
                 })?
             }
             Self::DisplayLanguage { language } => state.computer.set_language(*language),
-            Self::Defender(event) => event.change(state),
-            Self::WindowsBackup(event) => event.change(state),
-            Self::Bitlocker(event) => event.change(state)?,
             Self::ClockOffset { seconds } => state.computer.set_clock_offset(*seconds),
+            Self::WinrmSplitsErrors { split } => state.winrm.set_split_errors(*split),
+            Self::WinrmChunks { chunked } => state.winrm.set_chunked(*chunked),
+            Self::WinrmDelays { milliseconds } => state.winrm.set_delay(*milliseconds),
+            Self::WinrmHangs { hangs } => state.winrm.set_hangs(*hangs),
+            Self::WinrmDrops { message, moment, times } => {
+                state.winrm.set_drops(Drops { message: *message, moment: *moment, times: *times })
+            }
             Self::RefuseLogons { refuse } => state.set_refuse_logons(*refuse),
         })
     }

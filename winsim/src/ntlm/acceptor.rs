@@ -14,6 +14,10 @@ use super::session::Session;
 /// 1601-01-01, from which Windows counts time in steps of 100 nanoseconds, in seconds before 1970.
 const WINDOWS_EPOCH: i64 = 11_644_473_600;
 
+/// How far the time in a client's answer may be from the server's ([MS-NLMP] 3.1.1.1, Windows Vista and later), in seconds.
+/// A client that repeats the server's time, as it should, is never far, however wrong that is.
+const LONGEST_AGE: i64 = 36 * 3600;
+
 /// Without these no session can be kept, whatever the client wants.
 const REQUIRED: u32 = flags::UNICODE | flags::NTLM | flags::EXTENDED_SESSION_SECURITY;
 /// What a session that seals needs.
@@ -36,6 +40,8 @@ pub(crate) enum Refused {
     Altered,
     #[error("the client is bound to another TLS channel: somebody relays its logon")]
     OtherChannel,
+    #[error("the client's answer is of another time: its clock and the server's are more than 36 hours apart")]
+    OtherTime,
     #[error("the system gave no random bytes")]
     NoRandomness,
 }
@@ -85,6 +91,8 @@ pub(super) struct Challenged {
     challenge: [u8; 8],
     flags: u32,
     negotiate: Vec<u8>,
+    /// The server's time, in Windows' seconds.
+    now: i64,
     /// The challenge, as it was sent.
     pub(super) message: Vec<u8>,
 }
@@ -120,7 +128,8 @@ impl Challenged {
             (av::TIMESTAMP, since.saturating_mul(10_000_000).to_le_bytes().to_vec()),
         ]);
         let message = message::Challenge { flags, challenge, target: &target, target_info: &target_info }.write();
-        Ok(Self { challenge, flags, negotiate: negotiate.to_vec(), message })
+        let now = host.now.as_second().saturating_add(WINDOWS_EPOCH);
+        Ok(Self { challenge, flags, negotiate: negotiate.to_vec(), now, message })
     }
 
     /// Judges the client's answer. None when the client wants no session that seals.
@@ -137,6 +146,10 @@ impl Challenged {
         let proof = keys::proof(&key, self.challenge, &answer.blob);
         if !keys::same(&proof, &answer.proof) {
             return Err(wrong());
+        }
+        let said = answer.time().map_or(0, |ticks| i64::try_from(ticks / 10_000_000).unwrap_or(i64::MAX));
+        if said.abs_diff(self.now) > LONGEST_AGE.unsigned_abs() {
+            return Err(Refused::OtherTime);
         }
         let base = keys::base_key(&key, &proof);
         let session_key = match &answer.encrypted_session_key {

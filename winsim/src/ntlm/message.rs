@@ -128,6 +128,11 @@ pub(super) struct Authenticate {
 }
 
 impl Authenticate {
+    /// The time that the client put into its response, in Windows' steps of 100 nanoseconds.
+    pub(super) fn time(&self) -> Option<u64> {
+        self.blob.get(8..16)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
     /// Reads the message.
     pub(super) fn read(message: &[u8]) -> Result<Self, Malformed> {
         expect_kind(message, 3)?;

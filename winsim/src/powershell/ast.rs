@@ -17,6 +17,8 @@ pub(crate) struct Pos {
 pub(crate) struct Block {
     pub(crate) params: Vec<Param>,
     pub(crate) statements: Vec<Statement>,
+    /// What stands between the braces of a script block, which is its text.
+    pub(crate) text: Option<Rc<str>>,
 }
 
 #[derive(Debug, PartialEq)]

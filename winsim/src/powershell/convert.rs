@@ -169,7 +169,8 @@ fn scalar_text(value: &Value) -> String {
         }
         Value::Type(name) => (*name).to_owned(),
         Value::Error(record) => record.message.clone(),
-        Value::Array(_) | Value::Bytes(_) | Value::Table(_) | Value::ScriptBlock(_) => value.type_name().to_owned(),
+        Value::ScriptBlock(block) => block.text.as_deref().unwrap_or_default().to_owned(),
+        Value::Array(_) | Value::Bytes(_) | Value::Table(_) | Value::Com(_) => value.type_name().to_owned(),
     }
 }
 

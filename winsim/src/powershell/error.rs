@@ -50,7 +50,12 @@ pub(crate) struct ErrorRecord {
     pub(crate) pos: Pos,
     /// What was thrown, when a script threw something other than text.
     pub(crate) thrown: Option<Value>,
+    /// `Exception.HResult`
+    pub(crate) hresult: i32,
 }
+
+/// `COR_E_SYSTEM`, which an exception has that sets no other.
+const PLAIN_EXCEPTION: i32 = 0x8013_1501_u32.cast_signed();
 
 impl ErrorRecord {
     pub(crate) fn new(exception: &'static str, id: &str, message: impl Into<String>) -> Self {
@@ -66,6 +71,7 @@ impl ErrorRecord {
             command: None,
             pos: Pos::default(),
             thrown: None,
+            hresult: PLAIN_EXCEPTION,
         }
     }
 

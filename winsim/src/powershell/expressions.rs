@@ -97,7 +97,7 @@ impl Interpreter {
             return Ok(match value {
                 Value::Array(_) => value,
                 Value::Void => Value::array(Vec::new()),
-                Value::Bytes(_) => Value::array(value.enumerate()),
+                Value::Bytes(_) | Value::Com(_) => Value::array(value.enumerate()),
                 other => Value::array(vec![other]),
             });
         }

@@ -91,6 +91,10 @@ pub(super) fn number(n: Number, format: &str) -> Option<String> {
             let sign = if n < 0 { "-" } else { "" };
             Some(format!("{sign}{:0>1$}", n.unsigned_abs(), digits.unwrap_or(1)))
         }
+        // A number of 32 bits shows 32 bits, also when it is negative.
+        ('X', Number::Int(n)) if n < 0 && i32::try_from(n).is_ok() => {
+            Some(format!("{:0>1$X}", n & 0xFFFF_FFFF, digits.unwrap_or(1)))
+        }
         ('X', Number::Int(n)) => Some(format!("{:0>1$X}", n, digits.unwrap_or(1))),
         ('F', n) => Some(fixed(n, digits.unwrap_or(2))),
         ('N', n) => {

@@ -69,7 +69,7 @@ impl Interpreter {
                 };
                 self.write_members(&entries, depth, max, out, pos)?;
             }
-            Value::ScriptBlock(_) | Value::Type(_) | Value::Error(_) => {
+            Value::ScriptBlock(_) | Value::Type(_) | Value::Error(_) | Value::Com(_) => {
                 return Err(Signal::unsupported(format!("JSON of a [{}]", value.type_name()), pos));
             }
         }

@@ -71,6 +71,13 @@ impl Lexer {
         self.pos = to;
     }
 
+    /// The text from a position to the cursor, without its last `less` characters.
+    pub(crate) fn text_since(&self, start: Pos, less: usize) -> std::rc::Rc<str> {
+        let end = self.pos.offset.saturating_sub(less);
+        let text: String = self.chars.get(start.offset..end).unwrap_or_default().iter().collect();
+        text.into()
+    }
+
     pub(crate) fn peek(&self) -> Option<char> {
         self.peek_at(0)
     }

@@ -10,6 +10,9 @@ use super::value::{CUSTOM_OBJECT, Value, Zone, same_name};
 impl Interpreter {
     /// `target.name`. What is not there is null; on a list, the property of every element that has it.
     pub(super) fn member(&mut self, target: &Value, name: &str, pos: Pos) -> Run<Value> {
+        if let Value::Com(object) = target {
+            return self.com_get(object, name, pos);
+        }
         if let Some(value) = self.own_member(target, name, pos)? {
             return Ok(value);
         }
@@ -38,6 +41,9 @@ impl Interpreter {
     }
 
     fn own_member(&mut self, target: &Value, name: &str, pos: Pos) -> Run<Option<Value>> {
+        if let Value::Com(object) = target {
+            return self.com_get(object, name, pos).map(Some);
+        }
         let is = |wanted: &str| same_name(name, wanted);
         Ok(match target {
             Value::Str(text) if is("Length") => Some(count(text.encode_utf16().count())),
@@ -91,6 +97,9 @@ impl Interpreter {
 
     pub(super) fn set_member(&mut self, target: &Value, name: &str, value: Value, pos: Pos) -> Run<()> {
         self.charge(1)?;
+        if let Value::Com(object) = target {
+            return self.com_set(object, name, &value, pos);
+        }
         let done = match target {
             Value::Table(table) => {
                 // Tables are searched in order: a large one costs more.
@@ -253,7 +262,14 @@ fn position(index: i64, length: usize) -> Option<usize> {
 fn error_member(record: &Rc<ErrorRecord>, name: &str) -> Option<Value> {
     let is = |wanted: &str| same_name(name, wanted);
     if is("Exception") {
-        return Some(Value::object(record.exception, vec![("Message", Value::str(&record.message))]));
+        return Some(Value::object(
+            record.exception,
+            vec![
+                ("Message", Value::str(&record.message)),
+                ("HResult", Value::Int(i64::from(record.hresult))),
+                ("InnerException", Value::Null),
+            ],
+        ));
     }
     if is("FullyQualifiedErrorId") {
         return Some(Value::str(&record.id));

@@ -23,6 +23,9 @@ impl Interpreter {
         if lower == "gettype" && args.is_empty() {
             return Ok(Value::Type(target.type_name()));
         }
+        if let Value::Com(object) = target {
+            return self.com_call(object, name, args, pos);
+        }
         let result = match target {
             Value::Str(text) => self.string_method(text, &lower, args)?,
             Value::Table(_) => self.table_method(target, &lower, args)?,
@@ -162,6 +165,12 @@ impl Interpreter {
             ("System.Text.UTF8Encoding", "getstring", [Value::Bytes(bytes)]) => {
                 self.charge_size(bytes.len())?;
                 Some(Value::str(&String::from_utf8_lossy(bytes)))
+            }
+            ("System.Text.UnicodeEncoding", "getbytes", [text]) => {
+                let text = self.to_text(text);
+                self.charge_size(text.len())?;
+                let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+                Some(Value::Bytes(bytes.into()))
             }
             ("System.Text.UTF8Encoding", "getbytes", [text]) => {
                 Some(Value::Bytes(self.to_text(text).into_bytes().into()))

@@ -7,6 +7,7 @@ mod ast;
 mod binding;
 mod call;
 mod cmdlets;
+mod com;
 mod convert;
 mod error;
 mod expressions;

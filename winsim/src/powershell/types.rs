@@ -5,7 +5,7 @@ use super::error::{ErrorRecord, Run, Signal};
 use super::value::same_name;
 
 /// Short or full name, and the full name.
-const TYPES: [(&str, &str); 34] = [
+const TYPES: [(&str, &str); 37] = [
     ("object", "System.Object"),
     ("string", "System.String"),
     ("string[]", "System.String[]"),
@@ -38,6 +38,9 @@ const TYPES: [(&str, &str); 34] = [
     ("microsoft.powershell.commands.servicecommandexception", "Microsoft.PowerShell.Commands.ServiceCommandException"),
     ("microsoft.management.infrastructure.cimexception", "Microsoft.Management.Infrastructure.CimException"),
     ("invalidoperationexception", "System.InvalidOperationException"),
+    ("unauthorizedaccessexception", "System.UnauthorizedAccessException"),
+    ("runtime.interopservices.comexception", "System.Runtime.InteropServices.COMException"),
+    ("management.automation.itemnotfoundexception", "System.Management.Automation.ItemNotFoundException"),
     ("argumentexception", "System.ArgumentException"),
     ("formatexception", "System.FormatException"),
 ];

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use jiff::Timestamp;
 
 use super::ast::Block;
+use super::com::ComObject;
 use super::error::ErrorRecord;
 
 /// Any value.
@@ -31,6 +32,8 @@ pub(crate) enum Value {
     /// A type literal, by its full .NET name.
     Type(&'static str),
     Error(Rc<ErrorRecord>),
+    /// A COM object.
+    Com(Rc<dyn ComObject>),
 }
 
 /// Which clock a `DateTime` shows. The simulated server lives in UTC, so both show the same hour, but print differently.
@@ -179,7 +182,8 @@ impl Value {
             | Self::DateTime(..)
             | Self::ScriptBlock(_)
             | Self::Type(_)
-            | Self::Error(_) => true,
+            | Self::Error(_)
+            | Self::Com(_) => true,
         }
     }
 
@@ -189,6 +193,7 @@ impl Value {
             Self::Null | Self::Void => Vec::new(),
             Self::Array(items) => items.borrow().clone(),
             Self::Bytes(bytes) => bytes.iter().map(|b| Self::Int(i64::from(*b))).collect(),
+            Self::Com(object) => object.items().unwrap_or_else(|| vec![self.clone()]),
             other => vec![other.clone()],
         }
     }
@@ -217,6 +222,7 @@ impl Value {
             Self::ScriptBlock(_) => "System.Management.Automation.ScriptBlock",
             Self::Type(_) => "System.RuntimeType",
             Self::Error(_) => "System.Management.Automation.ErrorRecord",
+            Self::Com(_) => "System.__ComObject",
         }
     }
 }

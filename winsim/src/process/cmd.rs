@@ -28,7 +28,7 @@ fn run_line(line: &str, start: &Start, io: &Arc<CommandIo>) -> i32 {
     if program.is_empty() {
         return 0;
     }
-    let powershell = is_system_program(&program, "powershell", &["System32\\WindowsPowerShell\\v1.0"]);
+    let powershell = is_powershell(&program);
     // What PowerShell gets after -Command is its own affair once quoted; the rest must be one simple command.
     if has_operators(line) {
         return fail(
@@ -68,6 +68,11 @@ fn run_line(line: &str, start: &Start, io: &Arc<CommandIo>) -> i32 {
             fail(io, &message)
         }
     }
+}
+
+/// Whether a program is Windows PowerShell, by its bare name or its path.
+pub(super) fn is_powershell(program: &str) -> bool {
+    is_system_program(program, "powershell", &["System32\\WindowsPowerShell\\v1.0"])
 }
 
 fn say(io: &CommandIo, text: &str) -> i32 {

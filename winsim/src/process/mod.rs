@@ -6,6 +6,7 @@
 mod clixml;
 mod cmd;
 mod powershell_exe;
+pub(crate) mod task;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -151,27 +152,39 @@ impl CommandIo {
     }
 
     /// Takes at most `limit` bytes of output, or the exit code when none is left; waits until there is something.
-    pub(crate) async fn take(&self, limit: usize) -> Taken {
+    /// `split` cuts errors in the middle of their tags.
+    pub(crate) async fn take(&self, limit: usize, split: bool) -> Taken {
         loop {
             let notified = self.changed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if let Some(taken) = self.try_take(limit) {
+            if let Some(taken) = self.try_take(limit, split) {
                 return taken;
             }
             notified.await;
         }
     }
 
-    fn try_take(&self, limit: usize) -> Option<Taken> {
+    fn try_take(&self, limit: usize, split: bool) -> Option<Taken> {
         let mut streams = self.lock();
         let stdout = take_front(&mut streams.stdout, limit);
-        let stderr = take_front(&mut streams.stderr, limit.saturating_sub(stdout.len()));
+        let mut room = limit.saturating_sub(stdout.len());
+        if split {
+            room = room.min(inside_next_tag(&streams.stderr));
+        }
+        let stderr = take_front(&mut streams.stderr, room);
         let drained = streams.stdout.is_empty() && streams.stderr.is_empty();
         let exit_code = streams.exit_code.filter(|_| drained);
         let something = !stdout.is_empty() || !stderr.is_empty() || exit_code.is_some();
         something.then_some(Taken { stdout, stderr, exit_code })
     }
+}
+
+/// Two bytes into the first tag that starts after the first byte; the end if none does.
+fn inside_next_tag(bytes: &[u8]) -> usize {
+    let tag = |pair: &[u8]| matches!(pair, [b'<', next] if next.is_ascii_alphabetic() || *next == b'/');
+    let start = bytes.windows(2).skip(1).position(tag);
+    start.map_or(bytes.len(), |at| (at + 4).min(bytes.len()))
 }
 
 fn take_front(bytes: &mut Vec<u8>, limit: usize) -> Vec<u8> {
@@ -216,5 +229,31 @@ struct FinishOnDrop<'a>(&'a CommandIo);
 impl Drop for FinishOnDrop<'_> {
     fn drop(&mut self) {
         self.0.finish(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CommandIo, StreamName};
+
+    #[test]
+    fn an_error_is_cut_inside_its_tags_and_nothing_of_it_is_lost() {
+        let io = CommandIo::default();
+        let text = "#< CLIXML\r\n<Objs Version=\"1.1\"><S S=\"Error\">a &lt; b_x000D__x000A_</S></Objs>";
+        io.write(StreamName::Stderr, text.as_bytes());
+        io.write(StreamName::Stdout, b"out");
+        io.finish(1);
+        let mut pieces = Vec::new();
+        while let Some(taken) = io.try_take(4_096, true) {
+            assert_eq!(taken.stdout.is_empty(), !pieces.is_empty(), "output itself is not cut");
+            pieces.push(String::from_utf8(taken.stderr).unwrap());
+            if taken.exit_code.is_some() {
+                break;
+            }
+        }
+        assert_eq!(
+            pieces,
+            ["#< CLIXML\r\n<Ob", "js Version=\"1.1\"><S ", "S=\"Error\">a &lt; b_x000D__x000A_</S", "></O", "bjs>"]
+        );
     }
 }

@@ -53,25 +53,33 @@ pub struct Actor {
     pub source: Source,
     /// The WinRM command that made it; none for the drift interface.
     pub command_id: Option<String>,
+    /// The scheduled task that made it as SYSTEM; none for what runs in the logon session of WinRM.
+    pub task: Option<String>,
 }
 
 impl Actor {
     /// The drift interface.
     #[must_use]
     pub fn drift() -> Self {
-        Self { source: Source::Drift, command_id: None }
+        Self { source: Source::Drift, command_id: None, task: None }
     }
 
     /// The machine itself.
     #[must_use]
     pub fn machine() -> Self {
-        Self { source: Source::Machine, command_id: None }
+        Self { source: Source::Machine, command_id: None, task: None }
     }
 
     /// A command that came in over WinRM.
     #[must_use]
     pub fn script(command_id: &str) -> Self {
-        Self { source: Source::Script, command_id: Some(command_id.to_owned()) }
+        Self { source: Source::Script, command_id: Some(command_id.to_owned()), task: None }
+    }
+
+    /// A scheduled task that a command started.
+    #[must_use]
+    pub fn task(command_id: Option<&str>, name: &str) -> Self {
+        Self { source: Source::Script, command_id: command_id.map(str::to_owned), task: Some(name.to_owned()) }
     }
 }
 
@@ -97,6 +105,9 @@ pub struct Entry {
     /// The WinRM command that changed it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_id: Option<String>,
+    /// The scheduled task that changed it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
 }
 
 /// The list.
@@ -128,6 +139,7 @@ impl Ledger {
             to: change.to,
             source: actor.source,
             command_id: actor.command_id.clone(),
+            task: actor.task.clone(),
         });
     }
 

@@ -8,10 +8,15 @@ pub mod backup;
 pub mod computer;
 pub mod directory;
 pub mod encryption;
+pub mod files;
 pub mod firewall;
 pub mod ledger;
 pub mod logging;
+pub(crate) mod registry;
 pub mod services;
+pub mod tasks;
+pub mod updates;
+pub mod winrm;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,10 +29,14 @@ use backup::Backup;
 use computer::Computer;
 use directory::Directory;
 use encryption::Encryption;
+use files::Files;
 use firewall::{Firewall, ProfileName};
 use ledger::{Actor, Change, Entry, Ledger, Subsystem};
 use logging::Logging;
 use services::{Services, Status};
+use tasks::Tasks;
+use updates::Updates;
+use winrm::Winrm;
 
 /// What the machine is at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -38,16 +47,24 @@ pub struct State {
     pub firewall: Firewall,
     /// The services.
     pub services: Services,
-    /// Audit policy and Security log.
-    pub logging: Logging,
-    /// Active Directory, on a domain controller.
-    pub directory: Option<Directory>,
+    /// Windows Update.
+    pub updates: Updates,
+    /// Scheduled tasks.
+    pub tasks: Tasks,
+    /// Files and folders.
+    pub files: Files,
+    /// How the WinRM service behaves.
+    pub winrm: Winrm,
     /// Microsoft Defender.
     pub antivirus: Antivirus,
     /// Windows Server Backup.
     pub backup: Backup,
     /// BitLocker.
     pub encryption: Encryption,
+    /// Audit policy and Security log.
+    pub logging: Logging,
+    /// Active Directory, on a domain controller.
+    pub directory: Option<Directory>,
     /// A fault of the simulation: WinRM answers every logon with 401.
     pub refuse_logons: bool,
 }
@@ -92,6 +109,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct Machine {
     inner: Mutex<Inner>,
+    stops: Mutex<tasks::Stops>,
     clock: Clock,
 }
 
@@ -99,7 +117,7 @@ impl Machine {
     /// A machine in the given state, with an empty ledger.
     #[must_use]
     pub fn new(state: State, clock: Clock) -> Self {
-        Self { inner: Mutex::new(Inner { state, ledger: Ledger::default() }), clock }
+        Self { inner: Mutex::new(Inner { state, ledger: Ledger::default() }), stops: Mutex::default(), clock }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -143,6 +161,25 @@ impl Machine {
             inner.ledger.append(now, actor, change);
         }
         (count, result)
+    }
+
+    fn stops(&self) -> MutexGuard<'_, tasks::Stops> {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps how a running task is stopped.
+    pub(crate) fn on_stop_task(&self, name: &str, stop: impl Fn() + Send + 'static) {
+        self.stops().keep(name, stop);
+    }
+
+    /// Asks a running task to stop.
+    pub(crate) fn stop_task(&self, name: &str) {
+        self.stops().stop(name);
+    }
+
+    /// Asks every running task to stop: the machine goes down.
+    pub(crate) fn stop_tasks(&self) {
+        self.stops().stop_all();
     }
 
     /// True time, which does not depend on the machine's clock.

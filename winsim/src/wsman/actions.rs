@@ -102,8 +102,10 @@ impl Service {
             .ok_or_else(|| missing("DesiredStream"))?;
         let id = stream.attribute("CommandId").ok_or_else(|| missing("CommandId"))?;
         let command = self.shells.command(&self.account.user, request.shell_id.as_deref(), id)?;
+        let split = self.machine.read(|s| s.winrm.split_errors);
         let room = reply::output_room(request.max_envelope);
-        let taken = tokio::time::timeout(request.timeout, command.take(room)).await.map_err(|_| Fault::TimedOut)?;
+        let taken =
+            tokio::time::timeout(request.timeout, command.take(room, split)).await.map_err(|_| Fault::TimedOut)?;
         Ok(reply::received(request.message_id.as_deref(), id, &taken))
     }
 }

@@ -6,6 +6,7 @@
 
 mod actions;
 mod auth;
+mod delivery;
 mod fault;
 mod logon;
 mod namespaces;
@@ -25,10 +26,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Response, StatusCode};
 
-use crate::clock::Clock;
 use crate::ntlm;
 use crate::windows::Machine;
+use crate::windows::winrm::Moment;
 pub use auth::Account;
+pub(crate) use delivery::{Dropped, Reply, while_it_hangs};
 use fault::Fault;
 use logon::Standing;
 pub(crate) use logon::{Connection, Transport};
@@ -64,15 +66,26 @@ impl Service {
 
     pub(crate) fn stop_all(&self) {
         self.shells.stop_all();
+        self.machine.stop_tasks();
     }
 
-    /// Answers one HTTP request of a connection.
-    pub(crate) async fn answer(&self, connection: &Connection, http: hyper::Request<Incoming>) -> Answer {
+    /// Answers one HTTP request of a connection, or breaks the connection off.
+    pub(crate) async fn answer(
+        &self,
+        connection: &Connection,
+        http: hyper::Request<Incoming>,
+    ) -> Result<Response<Reply>, Dropped> {
+        while_it_hangs(&self.machine).await;
+        let answer = self.answered(connection, http).await?;
+        Ok(self.deliver(answer).await)
+    }
+
+    async fn answered(&self, connection: &Connection, http: hyper::Request<Incoming>) -> Result<Answer, Dropped> {
         if http.uri().path() != "/wsman" {
-            return plain(StatusCode::NOT_FOUND);
+            return Ok(plain(StatusCode::NOT_FOUND));
         }
         if http.method() != Method::POST {
-            return plain(StatusCode::METHOD_NOT_ALLOWED);
+            return Ok(plain(StatusCode::METHOD_NOT_ALLOWED));
         }
         let (head, body) = http.into_parts();
         let anonymous =
@@ -80,8 +93,8 @@ impl Service {
         let mut last_token = None;
         let known = match self.standing(connection, &head.headers) {
             // The body is read, because a handshake ends with the connection it runs on.
-            Standing::Challenged(token) => return self.turned_away(body, challenge(&token)).await,
-            Standing::Stranger if !anonymous => return self.turned_away(body, unauthorized(connection)).await,
+            Standing::Challenged(token) => return Ok(self.turned_away(body, challenge(&token)).await),
+            Standing::Stranger if !anonymous => return Ok(self.turned_away(body, unauthorized(connection)).await),
             Standing::Stranger => false,
             Standing::Proved { token } => {
                 last_token = Some(token);
@@ -94,9 +107,9 @@ impl Service {
             Ok(body) => body,
             Err(Unread::TooLong) => {
                 let fault = Fault::TooLarge { limit: MAX_ENVELOPE };
-                return closing(self.fault(connection, form.unwrap_or(Form::Plain), &fault, None));
+                return Ok(closing(self.fault(connection, form.unwrap_or(Form::Plain), &fault, None)));
             }
-            Err(Unread::Answered(status)) => return closing(plain(status)),
+            Err(Unread::Answered(status)) => return Ok(closing(plain(status))),
         };
         let mut answer = match form {
             // The handshake alone: what it was made for comes in the next request.
@@ -104,9 +117,9 @@ impl Service {
             None => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             // As a server does whose AllowUnencrypted is false.
             Some(Form::Plain) if known && !connection.is_private() => plain(StatusCode::INTERNAL_SERVER_ERROR),
-            Some(Form::Plain) => self.carried_out(connection, Form::Plain, &body, known).await,
+            Some(Form::Plain) => self.carried_out(connection, Form::Plain, &body, known).await?,
             Some(Form::Sealed) => match connection.open(&body) {
-                Ok(envelope) => self.carried_out(connection, Form::Sealed, &envelope, known).await,
+                Ok(envelope) => self.carried_out(connection, Form::Sealed, &envelope, known).await?,
                 Err(unopened) => {
                     tracing::info!(%unopened, "a sealed body was refused, and its connection closed");
                     connection.forget();
@@ -117,13 +130,14 @@ impl Service {
         if let Some(Some(token)) = last_token {
             answer.headers_mut().insert(WWW_AUTHENTICATE, negotiate(&token));
         }
-        answer
+        Ok(answer)
     }
 
     fn standing(&self, connection: &Connection, headers: &HeaderMap) -> Standing {
+        let now = self.machine.clock_time();
         let (host, refuse) = self.machine.read(|s| {
             let (computer, domain) = (s.computer.name.clone(), s.computer.domain.clone());
-            (ntlm::Host { computer, domain, now: Clock.now() }, s.refuse_logons)
+            (ntlm::Host { computer, domain, now }, s.refuse_logons)
         });
         if refuse {
             connection.forget();
@@ -151,9 +165,15 @@ impl Service {
         }
     }
 
-    async fn carried_out(&self, connection: &Connection, form: Form, body: &[u8], known: bool) -> Answer {
+    async fn carried_out(
+        &self,
+        connection: &Connection,
+        form: Form,
+        body: &[u8],
+        known: bool,
+    ) -> Result<Answer, Dropped> {
         if body.len() > MAX_ENVELOPE {
-            return self.fault(connection, form, &Fault::TooLarge { limit: MAX_ENVELOPE }, None);
+            return Ok(self.fault(connection, form, &Fault::TooLarge { limit: MAX_ENVELOPE }, None));
         }
         let request = match std::str::from_utf8(body) {
             Ok(text) => request::parse(text),
@@ -163,21 +183,31 @@ impl Service {
         };
         let request = match request {
             Ok(request) => request,
-            Err(rejected) => return self.fault(connection, form, &rejected.fault, rejected.message_id.as_deref()),
+            Err(rejected) => {
+                return Ok(self.fault(connection, form, &rejected.fault, rejected.message_id.as_deref()));
+            }
         };
         if request.is_identify() {
             let version = self.machine.read(|s| s.computer.os_version.clone());
             // Without a logon the version stays unsaid.
             let text = reply::identify(if known { &version } else { "0.0.0" });
-            return envelope(connection, form, StatusCode::OK, text);
+            return Ok(envelope(connection, form, StatusCode::OK, text));
         }
         if !known {
-            return unauthorized(connection);
+            return Ok(unauthorized(connection));
         }
-        match self.carry_out(&request).await {
+        let breaks = self.breaks_at(request.action.as_deref());
+        if breaks == Some(Moment::Before) {
+            return Err(Dropped);
+        }
+        let result = self.carry_out(&request).await;
+        if breaks == Some(Moment::After) {
+            return Err(Dropped);
+        }
+        Ok(match result {
             Ok(text) => envelope(connection, form, StatusCode::OK, text),
             Err(fault) => self.fault(connection, form, &fault, request.message_id.as_deref()),
-        }
+        })
     }
 
     fn fault(&self, connection: &Connection, form: Form, fault: &Fault, relates_to: Option<&str>) -> Answer {

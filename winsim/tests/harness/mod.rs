@@ -40,18 +40,18 @@ impl Sim {
             http: Some(format!("{HOST}:0").parse().unwrap()),
             drift: format!("{HOST}:0").parse().unwrap(),
             account: Account { user: USER.to_owned(), password: PASSWORD.to_owned() },
-            identity,
+            identity: Some(identity),
             read_timeout,
         })
         .await
         .unwrap();
         let ca = tls.path().join("ca.pem");
-        let client = client(server.winrm_address().port(), &ca, PASSWORD, 10);
+        let client = client(server.winrm_address().unwrap().port(), &ca, PASSWORD, 10);
         Self { server, client, ca, _tls: tls }
     }
 
     pub fn port(&self) -> u16 {
-        self.server.winrm_address().port()
+        self.server.winrm_address().unwrap().port()
     }
 
     pub fn drift(&self, drift: Drift) {

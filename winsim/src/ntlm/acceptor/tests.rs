@@ -29,11 +29,13 @@ struct Client {
     bindings: [u8; 16],
     flags: u32,
     with_mic: bool,
+    /// How far its time is from the server's, in seconds.
+    ahead: i64,
 }
 
 impl Default for Client {
     fn default() -> Self {
-        Self { user: "Admin", password: "Correct-Horse-9", bindings: [0; 16], flags: ALL, with_mic: true }
+        Self { user: "Admin", password: "Correct-Horse-9", bindings: [0; 16], flags: ALL, with_mic: true, ahead: 0 }
     }
 }
 
@@ -43,7 +45,8 @@ impl Client {
             (av::FLAGS, if self.with_mic { av::HAS_MIC } else { 0 }.to_le_bytes().to_vec()),
             (av::CHANNEL_BINDINGS, self.bindings.to_vec()),
         ]);
-        let blob = [&[1, 1, 0, 0, 0, 0, 0, 0][..], &[0; 8], &[9; 8], &[0; 4], &info, &[0; 4]].concat();
+        let time = (WINDOWS_EPOCH + self.ahead) * 10_000_000;
+        let blob = [&[1, 1, 0, 0, 0, 0, 0, 0][..], &time.to_le_bytes(), &[9; 8], &[0; 4], &info, &[0; 4]].concat();
         let key = keys::password_key(self.user, "", self.password);
         let proof = keys::proof(&key, CHALLENGE, &blob);
         let base = keys::base_key(&key, &proof);
@@ -105,6 +108,17 @@ fn a_wrong_password_another_name_and_an_old_client_are_refused() {
     replayed.flags = challenged.flags;
     let answer = Client { with_mic: false, ..Client::default() }.answer(&challenged);
     assert!(matches!(replayed.judge(&answer, &One, None), Err(Refused::WrongPassword { .. })), "another challenge");
+}
+
+#[test]
+fn a_client_of_another_time_is_refused_and_one_within_a_day_and_a_half_is_not() {
+    const HOUR: i64 = 3600;
+    for (ahead, passes) in
+        [(HOUR, true), (-35 * HOUR, true), (35 * HOUR, true), (37 * HOUR, false), (-37 * HOUR, false)]
+    {
+        let judged = Client { ahead, ..Client::default() }.judged(None);
+        assert_eq!(judged.err(), (!passes).then_some(Refused::OtherTime), "{ahead} s");
+    }
 }
 
 #[test]

@@ -5,11 +5,14 @@ mod cim;
 mod cim_namespaces;
 mod csv;
 mod defender;
+mod file_system;
 mod json;
 mod net_firewall;
+mod new_object;
 mod objects;
 mod output;
 mod registry;
+mod scheduled_task;
 mod server_backup;
 mod service;
 mod timespan;
@@ -64,17 +67,20 @@ const fn switch(name: &'static str) -> Parameter {
     Parameter { name, aliases: &[], switch: true, position: None }
 }
 
-const FAMILIES: [&[Cmdlet]; 13] = [
+const FAMILIES: [&[Cmdlet]; 16] = [
+    file_system::CMDLETS,
     bitlocker::CMDLETS,
     bitlocker::TPM_CMDLETS,
     cim::CMDLETS,
-    csv::CMDLETS,
     defender::CMDLETS,
+    csv::CMDLETS,
     json::CMDLETS,
     net_firewall::CMDLETS,
+    new_object::CMDLETS,
     objects::CMDLETS,
     output::CMDLETS,
     registry::CMDLETS,
+    scheduled_task::CMDLETS,
     server_backup::CMDLETS,
     service::CMDLETS,
     timespan::CMDLETS,

@@ -1,4 +1,4 @@
-//! `Get-ItemProperty` over the part of the registry that the simulated machine has: the firewall's rules.
+//! `Get-ItemProperty` over the part of the registry that the simulated machine has.
 
 use std::rc::Rc;
 
@@ -8,6 +8,7 @@ use super::super::interpreter::Interpreter;
 use super::super::pipeline::Sink;
 use super::super::value::{CUSTOM_OBJECT, Object, Value, same_name};
 use super::{Action, Cmdlet, Parameter};
+use crate::windows::registry::{self, Data};
 
 pub(super) const CMDLETS: &[Cmdlet] = &[Cmdlet {
     name: "Get-ItemProperty",
@@ -17,9 +18,9 @@ pub(super) const CMDLETS: &[Cmdlet] = &[Cmdlet {
 }];
 
 const FIREWALL_RULES: &str =
-    "HKLM:\\SYSTEM\\CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\FirewallRules";
+    "SYSTEM\\CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\FirewallRules";
 
-const DEFENDER_POLICY: &str = "HKLM:\\SOFTWARE\\Policies\\Microsoft\\Windows Defender\\Real-Time Protection";
+const DEFENDER_POLICY: &str = "SOFTWARE\\Policies\\Microsoft\\Windows Defender\\Real-Time Protection";
 
 fn get_item_property(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Value>>, out: &mut dyn Sink) -> Run<()> {
     let paths = bound.texts(interp, "Path").unwrap_or_default();
@@ -27,20 +28,7 @@ fn get_item_property(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Valu
         if !path.to_ascii_uppercase().starts_with("HKLM:\\") {
             return Err(Signal::unsupported(format!("The path '{path}'"), bound.pos));
         }
-        if let Some(values) = interp.machine.read(|s| s.logging.registry_values(path.trim_end_matches('\\'))) {
-            let properties = values.into_iter().map(|(name, number)| (name, Value::Int(number))).collect();
-            out.push(interp, Value::object(CUSTOM_OBJECT, properties))?;
-            continue;
-        }
-        if same_name(path.trim_end_matches('\\'), DEFENDER_POLICY)
-            && let Some(values) = interp.machine.read(|s| s.antivirus.policy_registry_values())
-        {
-            let properties = values.into_iter().map(|(name, data)| (Rc::from(name), Value::Int(data))).collect();
-            let object = Object { type_name: CUSTOM_OBJECT, properties };
-            out.push(interp, Value::Object(Rc::new(std::cell::RefCell::new(object))))?;
-            continue;
-        }
-        if !same_name(path.trim_end_matches('\\'), FIREWALL_RULES) {
+        let Some(mut properties) = values(interp, path.get(6..).unwrap_or_default().trim_end_matches('\\')) else {
             let record = ErrorRecord::new(
                 "System.Management.Automation.ItemNotFoundException",
                 &format!("PathNotFound,{}", bound.cmdlet.class),
@@ -50,21 +38,43 @@ fn get_item_property(interp: &mut Interpreter, bound: &Bound, _: Option<Vec<Valu
             .target(path.clone(), "System.String");
             interp.cmdlet_error(bound, record)?;
             continue;
-        }
-        let mut properties: Vec<(Rc<str>, Value)> = interp
-            .machine
-            .read(|s| s.firewall.registry_values())
-            .into_iter()
-            .map(|(name, data)| (Rc::from(name), Value::str(&data)))
-            .collect();
+        };
         // The provider adds properties of its own, which scripts that walk over all of them meet.
         let full = path.replacen("HKLM:", "Microsoft.PowerShell.Core\\Registry::HKEY_LOCAL_MACHINE", 1);
         properties.push((Rc::from("PSPath"), Value::str(&full)));
-        properties.push((Rc::from("PSChildName"), Value::str("FirewallRules")));
+        let leaf = path.trim_end_matches('\\').rsplit('\\').next().unwrap_or_default();
+        properties.push((Rc::from("PSChildName"), Value::str(leaf)));
         properties.push((Rc::from("PSDrive"), Value::str("HKLM")));
         properties.push((Rc::from("PSProvider"), Value::str("Microsoft.PowerShell.Core\\Registry")));
         let object = Object { type_name: CUSTOM_OBJECT, properties };
         out.push(interp, Value::Object(Rc::new(std::cell::RefCell::new(object))))?;
     }
     Ok(())
+}
+
+/// Whether `HKLM:\\` has this key.
+pub(super) fn exists(interp: &Interpreter, key: &str) -> bool {
+    values(interp, key).is_some()
+}
+
+/// The values of a key, by its path below `HKLM:\\`.
+fn values(interp: &Interpreter, key: &str) -> Option<Vec<(Rc<str>, Value)>> {
+    if same_name(key, FIREWALL_RULES) {
+        let rules = interp.machine.read(|s| s.firewall.registry_values());
+        return Some(rules.into_iter().map(|(name, data)| (Rc::from(name), Value::str(&data))).collect());
+    }
+    if same_name(key, DEFENDER_POLICY) {
+        let policy = interp.machine.read(|s| s.antivirus.policy_registry_values())?;
+        return Some(policy.into_iter().map(|(name, data)| (Rc::from(name), Value::Int(data))).collect());
+    }
+    if let Some(logging) = interp.machine.read(|s| s.logging.registry_values(&format!("HKLM:\\{key}"))) {
+        return Some(logging.into_iter().map(|(name, number)| (Rc::from(name), Value::Int(number))).collect());
+    }
+    let values = interp.machine.read(|s| registry::key(s, key))?;
+    let value = |data| match data {
+        Data::Text(text) => Value::str(&text),
+        Data::Number(n) => Value::Int(n),
+        Data::Texts(list) => Value::array(list.iter().map(|t| Value::str(t)).collect()),
+    };
+    Some(values.into_iter().map(|(name, data)| (Rc::from(name), value(data))).collect())
 }

@@ -237,7 +237,10 @@ impl Parser {
             }
             '{' => {
                 self.lexer.bump();
-                ExprKind::ScriptBlock(Rc::new(self.block_until(Some('}'))?))
+                let start = self.lexer.pos();
+                let mut block = self.block_until(Some('}'))?;
+                block.text = Some(self.lexer.text_since(start, 1));
+                ExprKind::ScriptBlock(Rc::new(block))
             }
             '[' => {
                 self.lexer.bump();

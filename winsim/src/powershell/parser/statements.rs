@@ -32,7 +32,7 @@ impl Parser {
     }
 
     fn block_body(&mut self, end: Option<char>) -> Parsed<Block> {
-        let mut block = Block { params: Vec::new(), statements: Vec::new() };
+        let mut block = Block { params: Vec::new(), statements: Vec::new(), text: None };
         self.skip_separators()?;
         if self.lexer.eat_keyword("param") {
             self.skip_lines()?;
