@@ -10,7 +10,7 @@ use msp_winsim::{Drift, Profile};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use winrm_rs::{AuthMethod, EncryptionMode, WinrmClient, WinrmConfig, WinrmCredentials};
+use winrm_rs::{AuthMethod, CommandOutput, EncryptionMode, WinrmClient, WinrmConfig, WinrmCredentials, WinrmError};
 
 /// A client of plain HTTP.
 fn client(port: u16, auth_method: AuthMethod, encryption: EncryptionMode) -> WinrmClient {
@@ -36,6 +36,7 @@ async fn over_plain_http_nobody_on_the_path_reads_a_script_its_output_or_the_pas
     let sim = Sim::start(Profile::Member).await;
     let proxy = Proxy::before(http(&sim), <[u8]>::to_vec).await;
     let client = sealed(proxy.address.port());
+    hostname(&client).await.unwrap();
     let output = client.run_powershell(HOST, "Stop-Service Spooler; 'done ' + 'and dusted'").await.unwrap();
     assert_eq!(output.stdout, b"done and dusted\r\n");
     assert_eq!(sim.script_changes().len(), 1);
@@ -79,7 +80,7 @@ async fn over_tls_ntlm_is_bound_to_the_certificate_and_a_wrong_password_is_refus
         let credentials = WinrmCredentials::new(USER, password, "SIM01");
         WinrmClient::builder(config).credentials(credentials).add_root_certificates_pem(&sim.ca).build().unwrap()
     };
-    assert!(over_tls(PASSWORD).run_command(HOST, "hostname", &[]).await.is_ok());
+    assert!(hostname(&over_tls(PASSWORD)).await.is_ok());
     let refused = over_tls("Wrong-Horse-9").run_command(HOST, "hostname", &[]).await.unwrap_err().to_string();
     assert!(refused.contains("rejected"), "{refused}");
     let config = WinrmConfig { port: Some(http(&sim).port()), ..WinrmConfig::http() };
@@ -131,10 +132,7 @@ async fn what_was_proved_on_one_connection_counts_on_no_other() {
     let sim = Sim::start(Profile::Member).await;
     let proxy = Proxy::before(http(&sim), <[u8]>::to_vec).await;
     let client = sealed(proxy.address.port());
-    // The client opens a connection too many now and then, and learns there that a logon counts on its own connection only.
-    if client.run_command(HOST, "hostname", &[]).await.is_err() {
-        client.run_command(HOST, "hostname", &[]).await.unwrap();
-    }
+    hostname(&client).await.unwrap();
     // The last message of the handshake, heard on the way, and a request without a logon: both on a new connection.
     let heard = proxy.heard();
     let last = heard.lines().rfind(|line| line.to_lowercase().starts_with("authorization:")).unwrap();
@@ -154,7 +152,19 @@ async fn malformed_tokens_and_sealed_bodies_are_refused_and_the_server_still_ser
         let answer = raw(http(&sim), &format!("Authorization: Negotiate {token}")).await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{token}: {answer}");
     }
-    assert!(sealed(http(&sim).port()).run_command(HOST, "hostname", &[]).await.is_ok());
+    assert!(hostname(&sealed(http(&sim).port())).await.is_ok());
+}
+
+/// A command that the server runs. The client opens a connection too many now and then, and learns there that a logon
+/// counts on its own connection only: then it is tried again.
+async fn hostname(client: &WinrmClient) -> Result<CommandOutput, WinrmError> {
+    for _ in 0..2 {
+        let done = client.run_command(HOST, "hostname", &[]).await;
+        if !matches!(done, Err(WinrmError::Ntlm(_))) {
+            return done;
+        }
+    }
+    client.run_command(HOST, "hostname", &[]).await
 }
 
 /// The answer to one request without a body.

@@ -108,7 +108,7 @@ impl LogLevel {
         match self {
             Self::Error => "error",
             Self::Warn => "warn",
-            Self::Info => "warn,msp_agent=info",
+            Self::Info => "warn,msp_agent=info,winrm_rs=error",
             Self::Debug => "warn,msp_agent=debug,msp_rules=debug",
             Self::Trace => "trace",
         }

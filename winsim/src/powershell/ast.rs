@@ -179,6 +179,8 @@ pub(crate) enum CommandName {
     Invoke(Expr),
     /// Outside the subset when it is reached.
     Refused(&'static str),
+    /// `. $block`: in the scope of the caller.
+    Dot(Expr),
 }
 
 #[derive(Debug, PartialEq)]

@@ -48,6 +48,18 @@ impl Interpreter {
                 Value::Str(name) => self.run_named(&name, command, out),
                 _ => Err(Signal::unsupported("& with something other than a script block or a name", command.pos)),
             },
+            CommandName::Dot(expr) => match self.eval(expr)? {
+                Value::ScriptBlock(block) if block.params.is_empty() && command.args.is_empty() => {
+                    self.redirected(command, out, |i, out| match i.run_block(&block, out) {
+                        Err(Signal::Return) => Ok(()),
+                        other => other,
+                    })
+                }
+                _ => Err(Signal::unsupported(
+                    "Dot sourcing something other than a block without parameters",
+                    command.pos,
+                )),
+            },
             CommandName::Name(name) => self.run_named(name, command, out),
         }
     }
@@ -146,7 +158,12 @@ impl Interpreter {
         let mut record = record.command(bound.cmdlet.name);
         record.pos = bound.pos;
         self.last_ok = false;
-        match bound.error_action.unwrap_or_else(|| self.error_preference()) {
+        // The functions of a module do not see the preference of a scope that is not the global one.
+        let preference = || match super::cmdlets::is_function_of_a_module(bound.cmdlet) {
+            true => self.global_error_preference(),
+            false => self.error_preference(),
+        };
+        match bound.error_action.unwrap_or_else(preference) {
             ErrorAction::Stop => Err(Signal::Error { record: Rc::new(record), stops_script: true }),
             ErrorAction::Continue => {
                 self.report(&record);

@@ -259,10 +259,12 @@ impl Interpreter {
 
     /// `$ErrorActionPreference`.
     pub(crate) fn error_preference(&self) -> ErrorAction {
-        match self.lookup("erroractionpreference") {
-            Some(Value::Str(text)) => ErrorAction::parse(&text).unwrap_or(ErrorAction::Continue),
-            _ => ErrorAction::Continue,
-        }
+        error_action(self.lookup("erroractionpreference"))
+    }
+
+    /// `$global:ErrorActionPreference`.
+    pub(crate) fn global_error_preference(&self) -> ErrorAction {
+        error_action(self.scopes.first().and_then(|scope| scope.variables.get("erroractionpreference")).cloned())
     }
 
     /// The line of the script at a position, for messages.
@@ -288,4 +290,11 @@ fn version_table() -> Value {
     table.set(Value::str("PSVersion"), Value::str("5.1.20348.1"));
     table.set(Value::str("PSEdition"), Value::str("Desktop"));
     Value::table(table)
+}
+
+fn error_action(preference: Option<Value>) -> ErrorAction {
+    match preference {
+        Some(Value::Str(text)) => ErrorAction::parse(&text).unwrap_or(ErrorAction::Continue),
+        _ => ErrorAction::Continue,
+    }
 }

@@ -367,7 +367,7 @@ fn what_is_only_read_is_refused_by_its_name_when_it_is_reached_and_not_before() 
         ("class P { [int] $X }", "The keyword 'class'"),
         ("using namespace System.Text\n", "The keyword 'using'"),
         ("trap { 1 }", "The keyword 'trap'"),
-        (". ./lib.ps1", "Dot sourcing"),
+        (". ./lib.ps1", "Dot sourcing a file"),
         ("Write-Output 1 > out.txt", "Redirection to a file"),
         ("(1 + 1) > out.txt", "Redirection of an expression"),
         ("function F { param([ValidateSet('a')] $x) 1 }; F b", "The attribute [ValidateSet]"),

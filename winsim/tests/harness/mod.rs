@@ -121,7 +121,7 @@ impl Sim {
 
 /// Reads a script from standard input and runs it.
 pub const BOOTSTRAP: &str =
-    "& ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String(-join $input))))";
+    ". ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String(-join $input))))";
 
 /// Starts PowerShell with a script on its command line; its standard input is still open.
 pub async fn start_powershell(shell: &Shell<'_>, script: &str) -> String {

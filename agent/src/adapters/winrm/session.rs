@@ -16,9 +16,10 @@ use winrm_rs::{ReceiveOutput, Shell, WinrmClient, WinrmError};
 
 /// Windows PowerShell by its full path: what lies in a working directory or on the PATH is not asked.
 const POWERSHELL: &str = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe";
-/// Runs the script that comes over standard input.
+/// Runs the script that comes over standard input, in the global scope (`.`, not `&`): the functions of a module, which
+/// are half of Windows' cmdlets, see the script's `$ErrorActionPreference` there and nowhere else.
 const BOOTSTRAP: &str =
-    "& ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String(-join $input))))";
+    ". ([ScriptBlock]::Create([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String(-join $input))))";
 /// How much goes into one Send: with the envelope around it, and base64 once more, within what a server takes (150 KiB).
 const CHUNK: usize = 64 * 1024;
 /// How long closing a shell may take. A shell that could not be closed ends by its idle time.

@@ -100,6 +100,12 @@ pub(crate) fn is_installed(cmdlet: &Cmdlet, state: &State) -> bool {
     }
 }
 
+/// Whether a cmdlet is a function of a module, as those are that a CIM class stands behind, and BitLocker's.
+pub(crate) fn is_function_of_a_module(cmdlet: &Cmdlet) -> bool {
+    let functions = [bitlocker::CMDLETS, defender::CMDLETS, net_firewall::CMDLETS];
+    functions.into_iter().flatten().any(|c| c.name == cmdlet.name)
+}
+
 /// The cmdlet of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Cmdlet> {
     FAMILIES.into_iter().flatten().find(|c| same_name(c.name, name))

@@ -18,15 +18,15 @@ impl Parser {
                     CommandName::Name(self.bareword()?)
                 }
             }
-            Some('.') if self.lexer.peek_at(1).is_some_and(|c| c.is_whitespace() || c == '$' || c == '{') => {
+            Some('.') if self.lexer.peek_at(1).is_some_and(|c| c.is_whitespace() || matches!(c, '$' | '{' | '(')) => {
                 self.lexer.bump();
                 self.skip()?;
                 if self.at_expression() {
-                    self.single_argument()?;
+                    CommandName::Dot(self.single_argument()?)
                 } else {
                     self.expandable_word()?;
+                    CommandName::Refused("Dot sourcing a file")
                 }
-                CommandName::Refused("Dot sourcing")
             }
             _ => CommandName::Name(self.bareword()?),
         };
