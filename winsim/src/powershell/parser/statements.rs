@@ -98,7 +98,7 @@ impl Parser {
             self.lexer.bump();
             self.lexer.read_word();
             self.skip_lines()?;
-            return self.statement_kind(self.lexer.pos());
+            return self.nested(|p| p.statement_kind(p.lexer.pos()));
         }
         if !self.at_expression() {
             let pipeline = self.pipeline(None)?;

@@ -28,14 +28,15 @@ const HARMLESS: [&str; 12] = [
 impl Parser {
     /// Attributes before `param`, which is all they can stand before at the start of a block.
     pub(super) fn block_attributes(&mut self) -> Parsed<()> {
+        let start = self.lexer.pos();
         loop {
             let here = self.lexer.pos();
             if !self.lexer.eat('[') {
                 return Ok(());
             }
-            let name = self.attribute_name();
+            self.attribute_name();
             if self.lexer.peek() != Some('(') {
-                self.lexer.rewind(here);
+                self.lexer.rewind(start);
                 return Ok(());
             }
             self.lexer.bump();
@@ -45,8 +46,8 @@ impl Parser {
             self.skip_separators()?;
             let more = self.lexer.peek() == Some('[');
             if !more && !self.lexer.peek_word().eq_ignore_ascii_case("param") {
-                tracing::trace!(%name, "brackets that are no attribute of a block");
-                self.lexer.rewind(here);
+                // They belong to the statement that follows.
+                self.lexer.rewind(start);
                 return Ok(());
             }
         }
