@@ -293,8 +293,13 @@ impl Chaos<'_> {
         }
         for _ in 0..JUMPS {
             self.jump().await?;
-            if self.settled().await? {
-                return Ok(());
+            // It stands still while it is looked at; what it did last may be owed still.
+            while self.settled().await? {
+                self.clinic.kill_agent().await;
+                if watch::incidents(self.clinic).await?.outbox.pending == 0 {
+                    return Ok(());
+                }
+                self.clinic.start_agent()?;
             }
         }
         bail!("{JUMPS} times {JUMP:#} have passed, and something is still open")
