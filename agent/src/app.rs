@@ -20,7 +20,7 @@ pub mod vigil;
 
 use crate::causes::chain;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, secret};
 use crate::guard;
 use crate::prove::chain::Signer;
 use crate::report::checkin;
@@ -40,7 +40,6 @@ use msp_contracts::evidence::Target;
 use msp_contracts::keys::{self, SigningKey, VerifyingKey};
 use pace::Pace;
 use policy::Policy;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -264,13 +263,9 @@ pub fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
     let pem = std::fs::read_to_string(file)
         .map(Zeroizing::new)
         .with_context(|| format!("{}: cannot be read: make a key with `msp-agent keygen --out {0}`", file.display()))?;
-    let mode = std::fs::metadata(file).with_context(|| file.display().to_string())?.permissions().mode();
-    anyhow::ensure!(
-        mode & 0o077 == 0,
-        "{}: other users can read it (mode {:04o}): chmod 600 it",
-        file.display(),
-        mode & 0o777
-    );
+    if let Some(mode) = secret::exposed(file).with_context(|| file.display().to_string())? {
+        anyhow::bail!("{}: other users can read it (mode {mode:04o}): chmod 600 it", file.display());
+    }
     keys::private_from_pem(&pem).with_context(|| file.display().to_string())
 }
 
