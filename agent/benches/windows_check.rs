@@ -64,7 +64,7 @@ async fn server(n: u8) -> Server {
         http: Some(any),
         drift: any,
         account: Account { user: USER.to_owned(), password: PASSWORD.to_owned() },
-        identity: Identity::create_in(folder.path(), ip, "FS").unwrap(),
+        identity: Some(Identity::create_in(folder.path(), ip, "FS").unwrap()),
         read_timeout: Duration::from_secs(30),
     })
     .await

@@ -1,0 +1,234 @@
+//! The agent on a booted systemd, with its units: what it heals, what it survives, and what its user cannot get as root.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use msp_agent_act::protocol::{Operation, Request, boot_time_ms};
+use msp_suite::machine::Machine;
+use msp_suite::machine_or_skip;
+use serde_json::Value;
+use std::time::Duration;
+
+/// A request to the executor, from inside the machine and as its user: what it answers.
+fn ask(machine: &Machine, user: &str, socket: &str, bytes: &str) -> anyhow::Result<(bool, String)> {
+    let client = "$SIG{PIPE} = 'IGNORE'; my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die \"connect: $!\\n\"; \
+                  syswrite $s, $ARGV[1]; print <$s>;";
+    machine.as_user(
+        user,
+        &["perl", "-MIO::Socket::UNIX", "-e", client, "/run/msp-agent/", bytes]
+            .map(|word| if word == "/run/msp-agent/" { socket } else { word }),
+    )
+}
+
+const ACT: &str = "/run/msp-agent/act.sock";
+
+fn request(id: u32, operation: Operation) -> Request {
+    Request::now(format!("{id:032x}"), operation).unwrap()
+}
+
+fn restart(unit: &str) -> Operation {
+    Operation::RestartUnit { unit: unit.to_owned() }
+}
+
+fn line(request: &Request) -> String {
+    serde_json::to_string(request).unwrap() + "\n"
+}
+
+fn is(incident: &Value, check: &str, state: &str) -> bool {
+    incident["check"] == check && incident["state"] == state
+}
+
+#[tokio::test]
+async fn a_stopped_unit_is_started_and_proved_and_one_that_is_not_on_roots_list_goes_to_a_person() -> anyhow::Result<()>
+{
+    let machine =
+        machine_or_skip!("a_stopped_unit_is_started_and_proved_and_one_that_is_not_on_roots_list_goes_to_a_person");
+    machine.boot(&[])?;
+    machine.until("systemctl is-active msp-agent.service web.service")?;
+    machine.sh("systemctl stop web.service")?;
+    let healed = machine.incident("web.service runs again", |one| is(one, "services", "resolved"))?;
+    assert_eq!((&healed["runbook_id"], &healed["outcome"]), (&"RB-HOST-SVC-001".into(), &"fixed".into()), "{healed}");
+    assert_eq!(machine.sh("systemctl is-active web.service")?.trim(), "active");
+    let bundle = machine.agent(&["evidence", "show", healed["evidence_id"].as_str().unwrap()])?;
+    let phases: Vec<_> = bundle["actions"].as_array().unwrap().iter().map(|one| one["phase"].clone()).collect();
+    assert_eq!(phases, ["remediate", "verify"], "{bundle}");
+    assert_eq!(bundle["actions"][0]["report"]["observed"]["asked_of_systemd"], "RestartUnit web.service");
+
+    // The journal has the fields, so that one asks it for an incident.
+    let incident = healed["incident_id"].as_str().unwrap();
+    let told = machine.sh(&format!("journalctl --no-pager -o json MSP_INCIDENT_ID={incident}"))?;
+    assert!(
+        told.contains("MSP_EVIDENCE_ID") && told.contains("MSP_RUNBOOK_ID") && told.contains("MSP_HOST_ID"),
+        "{told}"
+    );
+    let status = machine.sh("systemctl show -P StatusText msp-agent.service")?;
+    assert!(status.split_whitespace().count() > 3, "{status}");
+
+    machine.sh("echo '{\"user\": \"msp-agent\"}' >/etc/msp-agent/act.json; systemctl stop web.service")?;
+    machine.incident("a person is asked", |one| is(one, "services", "escalated"))?;
+    assert_eq!(machine.sh("systemctl is-active web.service || true")?.trim(), "inactive");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_daemons_user_must_not_get_as_root_is_refused_and_reported() -> anyhow::Result<()> {
+    let machine = machine_or_skip!("what_the_daemons_user_must_not_get_as_root_is_refused_and_reported");
+    machine.boot(&[])?;
+    machine.until("systemctl is-active msp-agent.service")?;
+    let manager =
+        ["busctl", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"];
+    let transient = "StartTransientUnit ssa(sv)a(sa(sv)) msp-agent-act-x.service fail 1 ExecStart a(sasb) 1 /bin/touch 2 /bin/touch /owned false 0";
+    let start = "StartUnit ss web.service replace";
+    for call in [transient, start, "RestartUnit ss web.service replace", "Reload"] {
+        let words: Vec<&str> = manager.into_iter().chain(call.split(' ')).collect();
+        let (done, said) = machine.as_user("msp-agent", &words)?;
+        assert!(!done && (said.contains("denied") || said.contains("authentication required")), "{call}: {said}");
+    }
+    machine.sh("! test -e /owned")?;
+
+    let good = request(1, restart("web.service"));
+    let (_, said) = ask(&machine, "msp-agent", ACT, &line(&good))?;
+    assert_eq!(said.trim(), r#"{"outcome":"queued","method":"RestartUnit","unit":"web.service"}"#);
+    let stale = Request { issued_ms: boot_time_ms() - 40_000, ..request(2, restart("web.service")) };
+    let other_boot = Request { boot_id: "0".repeat(36), ..request(3, restart("web.service")) };
+    let oversized = " ".repeat(100_000);
+    for (user, bytes, reason) in [
+        ("msp-agent", line(&good), "made before"),
+        ("msp-agent", line(&request(4, restart("dbus.service"))), "not on the list"),
+        ("msp-agent", line(&request(5, Operation::RestoreFirewall {})), "firewall_unit"),
+        ("msp-agent", line(&stale), "older than"),
+        ("msp-agent", line(&other_boot), "another boot"),
+        ("msp-agent", oversized, "longer than 4096"),
+        ("stranger", line(&request(6, restart("web.service"))), "may not ask"),
+        ("root", line(&request(7, restart("web.service"))), "user 0 may not ask"),
+    ] {
+        let (_, said) = ask(&machine, user, ACT, &bytes)?;
+        // One that was oversized may find the door shut before it has read why.
+        assert!(said.contains(reason) || reason.starts_with("longer"), "{user}: {said}");
+        machine.until(&format!("journalctl --no-pager -t msp-agent-act -p warning | grep -q '{reason}'"))?;
+    }
+    for socket in [ACT, "/run/msp-agent/nft.sock"] {
+        let (_, said) = ask(&machine, "nobody", socket, "")?;
+        assert!(said.contains("Permission denied"), "{said}");
+    }
+    // What the agent cannot change it cannot make its own: the list, the notes, the units.
+    for file in ["/etc/msp-agent/act.json", "/run/msp-agent-act/refused", "/run/msp-agent-act/seen/x"] {
+        let (done, _) = machine.as_user("msp-agent", &["bash", "-c", &format!("echo >>{file}")])?;
+        assert!(!done, "{file}");
+    }
+    let told = machine.incident("a person is told", |one| is(one, "executor", "escalated"))?;
+    let bundle = machine.agent(&["evidence", "show", told["evidence_id"].as_str().unwrap()])?;
+    assert!(bundle.to_string().contains("refused"), "{bundle}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hang_in_a_heal_is_ended_by_the_watchdog_and_the_heal_is_looked_at_and_not_done_again() -> anyhow::Result<()>
+{
+    let machine =
+        machine_or_skip!("a_hang_in_a_heal_is_ended_by_the_watchdog_and_the_heal_is_looked_at_and_not_done_again");
+    let quick = "[Service]\nWatchdogSec=4\nTimeoutAbortSec=1\nRestartSec=1\n";
+    machine.lay("etc/systemd/system/msp-agent.service.d/quick.conf", quick, 0o644)?;
+    // It takes its time to start, so that the agent is in the middle of the heal.
+    let slow = "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/bash -c 'sleep 3; systemd-notify --ready; exec sleep infinity'\n";
+    machine.lay("etc/systemd/system/web.service", format!("{slow}[Install]\nWantedBy=multi-user.target\n"), 0o644)?;
+    machine.boot(&[])?;
+    machine.until("systemctl is-active msp-agent.service web.service")?;
+    machine.sh("systemctl stop web.service")?;
+    machine.until("test \"$(systemctl show -P ActiveState web.service)\" = activating")?;
+    machine.sh("kill -STOP $(systemctl show -P MainPID msp-agent.service)")?;
+    machine.until("test \"$(systemctl show -P NRestarts msp-agent.service)\" -ge 1")?;
+    let healed = machine.incident("the heal is told", |one| is(one, "services", "resolved"))?;
+    assert_eq!(healed["outcome"], "fixed", "{healed}");
+    let log = machine.sh("journalctl --no-pager -b")?;
+    assert!(log.contains("Watchdog timeout"), "{log}");
+    assert!(log.contains("interrupted by a restart") || log.contains("was interrupted"), "{log}");
+    assert_eq!(log.matches("RestartUnit web.service: queued").count(), 1, "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_units_are_exposed_no_more_than_is_pinned() -> anyhow::Result<()> {
+    let machine = machine_or_skip!("the_units_are_exposed_no_more_than_is_pinned");
+    machine.boot(&[])?;
+    // systemd-analyze counts in tenths: at the pinned figure a unit passes, one below it fails.
+    for (unit, pinned) in [("msp-agent.service", 13), ("msp-agent-act@x.service", 20), ("msp-agent-nft@x.service", 20)]
+    {
+        let told = machine.sh(&format!("systemd-analyze security --no-pager {unit} | tail -n 60"))?;
+        let passes = |threshold: u32| {
+            let line = format!("systemd-analyze security --threshold={threshold} {unit} >/dev/null 2>&1");
+            machine.script(&["sh", "bash", "-ec", &line]).unwrap().status.success()
+        };
+        assert!(passes(pinned), "{unit}: {told}");
+        assert!(!passes(pinned - 1), "{unit} is better than the {pinned} it is pinned to: {told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flushed_packet_filter_goes_to_a_person_and_is_restored_where_the_site_says_so() -> anyhow::Result<()> {
+    let machine = machine_or_skip!("a_flushed_packet_filter_goes_to_a_person_and_is_restored_where_the_site_says_so");
+    let declared = "#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n  chain input {\n    type filter hook input \
+                    priority filter; policy drop;\n    iif lo accept\n    ct state established accept\n  }\n}\n";
+    machine.lay("etc/nftables.conf", declared, 0o755)?;
+    machine.want("sysinit.target", "nftables.service")?;
+    std::fs::remove_file(machine.folder().join("upper/etc/systemd/system/sysinit.target.wants/nftables.service"))?;
+    std::os::unix::fs::symlink(
+        "/usr/lib/systemd/system/nftables.service",
+        machine.folder().join("upper/etc/systemd/system/sysinit.target.wants/nftables.service"),
+    )?;
+    machine.boot(&[])?;
+    machine.until("systemctl is-active msp-agent.service nftables.service")?;
+    machine.sh("nft flush ruleset")?;
+    machine.incident("a person is asked", |one| is(one, "firewall", "escalated"))?;
+    assert_eq!(machine.sh("nft list ruleset")?.trim(), "", "nobody said that it may be restored");
+
+    // Root's list, a rule of the site: both have to say so.
+    machine.sh("systemctl stop msp-agent.service; systemctl reload nftables.service")?;
+    let rule = "rules:\n  - id: SITE-FW-001\n    name: Declared firewall loaded again\n    conditions:\n      - {field: check_type, operator: eq, value: firewall}\n      - {field: drift_detected, operator: eq, value: true}\n    action: run_runbook\n    action_params: {runbook_id: RB-HOST-FIREWALL-001}\n    priority: 1\n";
+    machine.sh(&format!("cat >/etc/msp/rules/site.yaml <<'END'\n{rule}END\n"))?;
+    machine.sh("echo '{\"user\": \"msp-agent\", \"firewall_unit\": \"nftables.service\"}' >/etc/msp-agent/act.json")?;
+    machine.sh("systemctl start msp-agent.service")?;
+    machine.incident("the firewall is seen again", |one| is(one, "firewall", "resolved"))?;
+    machine.sh("nft flush ruleset")?;
+    let healed = machine.incident("the firewall is restored", |one| {
+        is(one, "firewall", "resolved") && one["runbook_id"] == "RB-HOST-FIREWALL-001"
+    })?;
+    assert_eq!(healed["outcome"], "fixed", "{healed}");
+    assert!(machine.sh("nft list ruleset")?.contains("policy drop"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_a_false_time_server_would_move_is_found() -> anyhow::Result<()> {
+    let machine = machine_or_skip!("a_clock_that_a_false_time_server_would_move_is_found");
+    // An NTP server (RFC 5905) whose clock is an hour ahead.
+    let server = "use IO::Socket::INET; my $s = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1', LocalPort => 1123) or die $!;\n\
+                  while (my $from = $s->recv(my $q, 512)) { my $t = time + 2208988800 + 3600;\n\
+                  my $r = pack('C4 N2 a4 N2 a8 N4', 0x24, 1, 4, 0xec, 0, 1, 'LOCL', $t, 0, substr($q, 40, 8), $t, 0, $t, 0); $s->send($r, 0, $from); }\n";
+    machine.lay("usr/local/bin/false-time", server, 0o755)?;
+    machine.lay(
+        "etc/false-chrony.conf",
+        "server 127.0.0.1 port 1123 iburst minpoll 0 maxpoll 2\ncmdport 323\n",
+        0o644,
+    )?;
+    machine.boot(&[])?;
+    machine.until("systemctl is-active msp-agent.service")?;
+    machine.sh("systemd-run --quiet --unit=false-time perl /usr/local/bin/false-time")?;
+    machine.sh("systemd-run --quiet --unit=false-chrony chronyd -x -d -u root -f /etc/false-chrony.conf")?;
+    let told = machine.incident("a person is asked", |one| is(one, "time_sync", "escalated"))?;
+    let mut last = told.clone();
+    for _ in 0..60 {
+        let bundle = machine.agent(&["evidence", "list", "--json"])?;
+        let listed = bundle["evidence"].as_array().unwrap().iter().rfind(|one| one["check"] == "time_sync").cloned();
+        if let Some(listed) = listed {
+            last = machine.agent(&["evidence", "show", listed["bundle_id"].as_str().unwrap()])?;
+            if last.to_string().contains("ms off") {
+                return Ok(());
+            }
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    anyhow::bail!(
+        "no evidence says how far the clock is off: {last:#}\n{}",
+        machine.sh("chronyc -n tracking; journalctl -b -n 40")?
+    )
+}
