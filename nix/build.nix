@@ -59,8 +59,9 @@ let
     }
   );
 
+  # `helpers` are not for people to call, and lie beside the programs that are.
   program =
-    name: description:
+    name: helpers: description:
     pkgs.runCommand "${name}-${version}"
       {
         inherit version;
@@ -73,13 +74,16 @@ let
       }
       ''
         install -D --target-directory=$out/bin ${all}/bin/${name}
+        ${lib.concatMapStrings (helper: ''
+          install -D --target-directory=$out/libexec ${all}/bin/${helper}
+        '') helpers}
       '';
 in
 {
   packages = rec {
-    msp-agent = program "msp-agent" "Finds drift, heals what a rule allows, and proves it";
-    msp-central = program "msp-central" "Central Command: what the agents report to";
-    winsim = program "msp-winsim" "A simulated Windows server for WinRM clients";
+    msp-agent = program "msp-agent" [ "msp-agent-act" ] "Finds drift, heals what a rule allows, and proves it";
+    msp-central = program "msp-central" [ ] "Central Command: what the agents report to";
+    winsim = program "msp-winsim" [ ] "A simulated Windows server for WinRM clients";
     # It starts the programs that lie beside it.
     lab = all.overrideAttrs (old: {
       meta = old.meta // {

@@ -9,37 +9,24 @@ let
   example = import ./example.nix { inherit self pkgs lib; };
   inherit (example) config;
 
-  # A machine without a store puts its own paths there: @msp-agent@/bin/msp-agent. Names without hash and version, so
-  # that another nixpkgs changes nothing.
-  portable =
-    text:
-    lib.concatMapStrings
-      (
-        part:
-        if lib.isString part then part else "@${lib.head (builtins.match "([a-z-]*[a-z]).*" (lib.head part))}@"
-      )
-      (
-        builtins.split "${builtins.storeDir}/[0-9a-z]{32}-([A-Za-z0-9._+-]+)" (
-          lib.replaceStrings
-            [
-              "${config.services.msp-agent.configFile}"
-              "${pkgs.coreutils}"
-            ]
-            [
-              "@config@"
-              "/usr"
-            ]
-            (builtins.unsafeDiscardStringContext text)
-        )
-      );
-  # The manager's defaults (PATH, LOCALE_ARCHIVE, TZDIR) name packages of NixOS, which the programs do not use.
-  ours = line: builtins.match ''Environment="[A-Z_]+=[^"]*${builtins.storeDir}/.*'' line == null;
+  # A machine without a store has them where programs are put by hand.
+  bare = builtins.unsafeDiscardStringContext;
+  places = {
+    "${bare "${config.services.msp-agent.package}"}" = "/usr/local";
+    "${bare "${config.services.msp-central.package}"}" = "/usr/local";
+    "${bare "${config.services.msp-agent.configFile}"}" = "/etc/msp/config.yaml";
+    "${bare "${pkgs.coreutils}"}" = "/usr";
+    "${bare "${pkgs.nftables}"}/bin" = "/usr/sbin";
+  };
+  portable = text: lib.replaceStrings (lib.attrNames places) (lib.attrValues places) (bare text);
+  # What still names the store is NixOS's own: the manager's PATH and locales, the script of Central Command's first start.
+  ours = line: !lib.hasInfix builtins.storeDir line;
   # NixOS links the other names of a unit itself; elsewhere `systemctl enable` does.
   alias = name: lib.concatMapStrings (other: "Alias=${other}\n") config.systemd.units.${name}.aliases;
   unit =
     name:
     let
-      lines = lib.filter ours (lib.splitString "\n" config.systemd.units.${name}.text);
+      lines = lib.filter ours (lib.splitString "\n" (portable config.systemd.units.${name}.text));
     in
     lib.trim (lib.concatStringsSep "\n" lines) + "\n" + alias name;
 in
@@ -50,6 +37,10 @@ in
   };
   units = lib.genAttrs [
     "msp-agent.service"
+    "msp-agent-act.socket"
+    "msp-agent-act@.service"
+    "msp-agent-nft.socket"
+    "msp-agent-nft@.service"
     "msp-central.service"
-  ] (name: portable (unit name));
+  ] unit;
 }

@@ -113,6 +113,13 @@ let
       };
       said = [ "egress.allow is empty" ];
     };
+    no-firewall-to-restore = {
+      module = {
+        imports = [ (agent { } { executor.restoreFirewall = true; }) ];
+        networking.firewall.enable = false;
+      };
+      said = [ "networking.firewall.enable = true;" ];
+    };
     central-without-names = {
       module = central { names = [ ]; };
       said = [ "services.msp-central.names = " ];

@@ -3,6 +3,7 @@
 # settings.nix   every key of the configuration, typed, over a freeform set
 # secrets.nix    keys and credentials, as files that never enter the store
 # service.nix    the unit
+# executor.nix   what root does for it
 # egress.nix     whom the agent may talk to, by nftables
 {
   config,
@@ -27,6 +28,7 @@ in
     ./secrets.nix
     ./service.nix
     ./egress.nix
+    ./executor.nix
   ];
 
   options.services.msp-agent = {

@@ -20,7 +20,6 @@ in
 
     systemd.services.msp-agent = {
       description = "msp-agent: finds drift, heals what a rule allows, proves it";
-      documentation = [ "man:systemd.exec(5)" ];
       # The name that operators know from the first appliances.
       aliases = [ "compliance-agent.service" ];
       wantedBy = [ "multi-user.target" ];

@@ -20,10 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// What the agent's configuration says in a machine; the rest is the lab's.
 const CONFIG: &str = "\
 state_dir: /var/lib/msp
-signing_key_file: /run/credentials/msp-agent.service/signing.pem
-client_key_file: /run/credentials/msp-agent.service/client-key.pem
-client_cert_file: /etc/msp/client.pem
-ca_cert_file: /etc/msp/ca.pem
+signing_key_file: /run/credentials/msp-agent.service/signing_key_file
+encryption_key_file: /run/credentials/msp-agent.service/encryption_key_file
+client_key_file: /run/credentials/msp-agent.service/client_key_file
+client_cert_file: /run/credentials/msp-agent.service/client_cert_file
+ca_cert_file: /run/credentials/msp-agent.service/ca_cert_file
 windows_ca_cert_file: /etc/msp/ca.pem
 rules_dir: /etc/msp/rules
 windows_credentials_dir: /etc/msp/windows
@@ -87,13 +88,16 @@ impl Machine {
         let made = clinic.path().join("agent");
         for (from, to, mode) in [
             ("config.yaml", "config.yaml", 0o644),
-            ("client.pem", "client.pem", 0o644),
             ("ca.pem", "ca.pem", 0o644),
-            ("client-key.pem", "secrets/client-key.pem", 0o600),
-            ("signing.pem", "secrets/signing.pem", 0o600),
+            ("signing.pem", "signing.pem", 0o600),
         ] {
             machine.lay(&format!("etc/msp/{to}"), std::fs::read(made.join(from)).with_context(|| from)?, mode)?;
         }
+        // As enrolment leaves them: certificate and key in one file, and the key that opens Windows logons.
+        let identity = [std::fs::read(made.join("client.pem"))?, std::fs::read(made.join("client-key.pem"))?].concat();
+        machine.lay("etc/msp/identity.pem", identity, 0o600)?;
+        let key = machine.folder().join("upper/etc/msp/encryption.key");
+        agent::run(&["keygen", "--encryption", "--out", &key.display().to_string()])?;
         machine.lay("etc/msp/baseline.yaml", BASELINE, 0o644)?;
         machine.lay("etc/msp/rules/.keep", "", 0o644)?;
         machine.lay("etc/msp-agent/act.json", LIST, 0o644)?;

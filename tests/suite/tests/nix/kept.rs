@@ -28,7 +28,7 @@ fn head(file: &str) -> String {
 /// The kept files.
 fn kept() -> Vec<String> {
     let units = files(&[UNITS]).into_iter().map(|file| file.display().to_string());
-    units.filter(|file| !file.ends_with(".md")).chain(["docs/options.md".to_owned()]).collect()
+    units.filter(|file| file.ends_with(".service") || file.ends_with(".socket")).chain(["docs/options.md".to_owned()]).collect()
 }
 
 #[test]
