@@ -22,7 +22,7 @@ use crate::act::appliance::Appliance;
 use crate::adapters::executor::Executor;
 use crate::causes::chain;
 use crate::clock::Clock;
-use crate::config::{Config, secret};
+use crate::config::Config;
 use crate::guard;
 use crate::prove::chain::Signer;
 use crate::report::checkin;
@@ -42,6 +42,7 @@ use msp_contracts::evidence::Target;
 use msp_contracts::keys::{self, SigningKey, VerifyingKey};
 use pace::Pace;
 use policy::Policy;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -276,9 +277,13 @@ pub fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
     let pem = std::fs::read_to_string(file)
         .map(Zeroizing::new)
         .with_context(|| format!("{}: cannot be read: make a key with `msp-agent keygen --out {0}`", file.display()))?;
-    if let Some(mode) = secret::exposed(file).with_context(|| file.display().to_string())? {
-        anyhow::bail!("{}: other users can read it (mode {mode:04o}): chmod 600 it", file.display());
-    }
+    let mode = std::fs::metadata(file).with_context(|| file.display().to_string())?.permissions().mode();
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "{}: other users can read it (mode {:04o}): chmod 600 it",
+        file.display(),
+        mode & 0o777
+    );
     keys::private_from_pem(&pem).with_context(|| file.display().to_string())
 }
 

@@ -1,7 +1,6 @@
 //! Files that hold keys: read only when nobody else can read them, and replaced in one step, so that a crash leaves
 //! the old file or the new one, never half of one.
 
-use crate::config::secret;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -42,7 +41,8 @@ pub enum Readers {
 pub fn read(file: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
     let unreadable = |source| PrivateFileError::Unreadable { file: file.to_owned(), source };
     let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(unreadable)?;
-    if let Some(mode) = secret::exposed(file).map_err(unreadable)? {
+    let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
         return Err(PrivateFileError::Exposed { file: file.to_owned(), mode });
     }
     Ok(text)

@@ -1,11 +1,12 @@
 //! How the agent logs on to Windows servers: one file a server, `<hostname>.yaml`, under
 //! `windows_credentials_dir`, readable by nobody else; or, where there is none, what Central Command sent encrypted.
 
+use super::Config;
 use super::sealed::{Key, SealedError};
-use super::{Config, secret};
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Name and password of an account on a Windows server. The password is wiped from memory when dropped.
@@ -64,7 +65,8 @@ pub fn find(config: &Config, hostname: &str, sealed: Option<&str>) -> Result<Cre
 pub fn read(folder: &Path, hostname: &str) -> Result<Credentials, CredentialsError> {
     let file = file(folder, hostname);
     let absent = |source| CredentialsError::Absent { hostname: hostname.to_owned(), file: file.clone(), source };
-    if let Some(mode) = secret::exposed(&file).map_err(absent)? {
+    let mode = std::fs::metadata(&file).map_err(absent)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
         return Err(CredentialsError::Readable { file, mode });
     }
     let text = zeroize::Zeroizing::new(std::fs::read_to_string(&file).map_err(absent)?);
@@ -86,7 +88,7 @@ mod tests {
     fn file(folder: &Path, text: &str, mode: u32) {
         let path = folder.join("FS01.yaml");
         std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     #[test]

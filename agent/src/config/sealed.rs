@@ -11,6 +11,7 @@ use age::x25519::{Identity, Recipient};
 use msp_contracts::logon::{NotForThis, TargetLogon};
 use secrecy::SecretString;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -66,7 +67,8 @@ impl Key {
     pub fn read(file: &Path) -> Result<Self, SealedError> {
         let no_key = |source| SealedError::NoKey { file: file.to_owned(), source };
         let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(no_key)?;
-        if let Some(mode) = super::secret::exposed(file).map_err(no_key)? {
+        let mode = std::fs::metadata(file).map_err(no_key)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
             return Err(SealedError::Exposed { file: file.to_owned(), mode });
         }
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -149,7 +151,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("encryption.key");
         std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         Key::read(&file)
     }
 
