@@ -24,7 +24,7 @@
 
     def healed(machine):
         incidents = ask(machine, "incidents")["incidents"]
-        return [one for one in incidents if one["incident_type"] == "firewall" and one["outcome"] == "fixed"]
+        return [one for one in incidents if one["check"] == "firewall" and one["outcome"] == "fixed"]
 
     with subtest("its firewall is turned off, and on again"):
         fs01.succeed("curl -fsS -d '{\"kind\":\"firewall_profile_off\",\"profile\":\"Public\"}' http://127.0.0.1:5987/drift")
@@ -37,6 +37,6 @@
         for machine in [apl1, apl2]:
             wait_delivered(machine)
             proved(machine)
-        assert "FS01" in command("list", "executions", "--json")
+        assert "FS01" in command("list", "incidents", "--json")
   '';
 }

@@ -30,7 +30,7 @@
         central.succeed("systemctl start msp-central")
         wait_delivered(apl1)
         assert proved(apl1) > before
-        assert ask(apl1, "queue rejected")["rejected"] == []
+        assert ask(apl1, "queue rejected")["queue"] == []
         assert "services" in command("list", "incidents", "--json")
   '';
 }

@@ -13,8 +13,7 @@
 
     def order(state):
         orders = json.loads(command("order list", "--site", SITE, "--json"))
-        rows = orders if isinstance(orders, list) else orders["orders"]
-        found = [row for row in rows if row["state"] == state]
+        found = [row for row in orders if row["state"] == state]
         return found[0]["order_id"] if found else None
 
     with subtest("an order that is waiting would be accepted"):
