@@ -10,14 +10,19 @@ let
   # A text as these modules give it, against the one that the repository keeps.
   same =
     name: made: kept:
-    pkgs.runCommand name
+    # The store takes no @ in a name.
+    pkgs.runCommand (lib.strings.sanitizeDerivationName name)
       {
         inherit made;
+        kept = builtins.path {
+          name = "kept";
+          path = kept;
+        };
         passAsFile = [ "made" ];
       }
       ''
         # The first line of the kept text is the hash of what it was made from.
-        diff <(tail -n +2 ${kept}) "$madePath"
+        diff <(tail -n +2 "$kept") "$madePath"
         touch $out
       '';
 in

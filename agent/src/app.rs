@@ -23,6 +23,7 @@ use crate::adapters::executor::Executor;
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::exposed::is_exposed;
 use crate::guard;
 use crate::prove::chain::Signer;
 use crate::report::checkin;
@@ -277,12 +278,12 @@ pub fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
     let pem = std::fs::read_to_string(file)
         .map(Zeroizing::new)
         .with_context(|| format!("{}: cannot be read: make a key with `msp-agent keygen --out {0}`", file.display()))?;
-    let mode = std::fs::metadata(file).with_context(|| file.display().to_string())?.permissions().mode();
+    let data = std::fs::metadata(file).with_context(|| file.display().to_string())?;
     anyhow::ensure!(
-        mode & 0o077 == 0,
+        !is_exposed(file, &data),
         "{}: other users can read it (mode {:04o}): chmod 600 it",
         file.display(),
-        mode & 0o777
+        data.permissions().mode() & 0o777
     );
     keys::private_from_pem(&pem).with_context(|| file.display().to_string())
 }

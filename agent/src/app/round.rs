@@ -223,8 +223,12 @@ impl Agent {
         refused_before: Option<&str>,
     ) -> Result<(), StoreError> {
         let started = self.clock.now();
-        let objection = host.and_then(|host| host.objection(&plan));
-        let host = host.filter(|_| objection.is_none());
+        // What a machine never does is cured by no waiting either.
+        if let Some(why) = host.and_then(|host| host.objection(&plan)) {
+            log_match(&plan.rule_id, &plan.incident_id, &plan.target);
+            let reason = format!("{} cannot run: {why}", plan.runbook_id);
+            return self.escalate(to_a_person(plan, reason, None)).await;
+        }
         let (verdict, execution_id) = self.judge(&plan, host.is_some(), started).await?;
         let known = matches!(&verdict, Verdict::Refuse { by, .. } if refused_before == Some(by.as_str()));
         if plan.level == Level::L1 && !known {
@@ -235,8 +239,7 @@ impl Agent {
             (Verdict::Escalate { by, reason }, _) => self.escalate(to_a_person(plan, reason, Some(by))).await,
             (Verdict::Allow, Some((host, execution_id))) => self.heal(host, plan, execution_id, started).await,
             (Verdict::Allow, None) => {
-                let why = objection.unwrap_or_else(|| "there is no connection to the machine".to_owned());
-                let reason = format!("{} cannot run: {why}", plan.runbook_id);
+                let reason = format!("{} cannot run: there is no connection to the machine", plan.runbook_id);
                 self.escalate(to_a_person(plan, reason, None)).await
             }
         }

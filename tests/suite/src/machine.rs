@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../machine");
 /// How long anything in a machine may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What the agent's configuration says in a machine; the rest is the lab's.
 const CONFIG: &str = "\
