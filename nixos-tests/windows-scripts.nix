@@ -11,6 +11,8 @@
     };
 
   scenario = ''
+    import json
+
     scripts = "${../rules/runbooks}"
     machine.wait_for_unit("multi-user.target")
 

@@ -31,7 +31,7 @@ def enrol(machine):
     """Joins the fleet under the machine's own name, and starts the agent."""
     machine.wait_for_unit("multi-user.target")
     token = command("enroll-token", SITE, "--appliance", machine.name).strip()
-    machine.succeed("install -d -m 0700 /etc/msp")
+    machine.succeed("install -d /etc/msp")
     # The configuration is NixOS's: enrolment leaves it alone and prints the lines that it needs.
     machine.succeed(f"echo {token} | msp-agent enroll --server https://central:8445 --token-file -")
     key = central.succeed(f"cat {DIR}/signing.pub").strip()

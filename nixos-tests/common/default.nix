@@ -30,6 +30,6 @@
       virtualisation.memorySize = lib.mkDefault 1024;
     };
 
-    testScript = builtins.readFile ./clinic.py + "\n" + config.scenario;
+    testScript = lib.optionalString (config.nodes ? central) (builtins.readFile ./clinic.py) + config.scenario;
   };
 }

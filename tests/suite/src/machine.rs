@@ -86,11 +86,9 @@ impl Machine {
         clinic.write_config("127.0.0.1:1")?;
         agent::set(&clinic, CONFIG.trim_end())?;
         let made = clinic.path().join("agent");
-        for (from, to, mode) in [
-            ("config.yaml", "config.yaml", 0o644),
-            ("ca.pem", "ca.pem", 0o644),
-            ("signing.pem", "signing.pem", 0o600),
-        ] {
+        for (from, to, mode) in
+            [("config.yaml", "config.yaml", 0o644), ("ca.pem", "ca.pem", 0o644), ("signing.pem", "signing.pem", 0o600)]
+        {
             machine.lay(&format!("etc/msp/{to}"), std::fs::read(made.join(from)).with_context(|| from)?, mode)?;
         }
         // As enrolment leaves them: certificate and key in one file, and the key that opens Windows logons.

@@ -151,8 +151,7 @@ async fn the_units_are_exposed_no_more_than_is_pinned() -> anyhow::Result<()> {
     let machine = machine_or_skip!("the_units_are_exposed_no_more_than_is_pinned");
     machine.boot(&[])?;
     // systemd-analyze counts in tenths: at the pinned figure a unit passes, one below it fails.
-    for (unit, pinned) in [("msp-agent.service", 12), ("msp-agent-act@x.service", 7), ("msp-agent-nft@x.service", 11)]
-    {
+    for (unit, pinned) in [("msp-agent.service", 12), ("msp-agent-act@x.service", 7), ("msp-agent-nft@x.service", 11)] {
         let told = machine.sh(&format!("systemd-analyze security --no-pager {unit} | tail -n 60"))?;
         let passes = |threshold: u32| {
             let line = format!("systemd-analyze security --threshold={threshold} {unit} >/dev/null 2>&1");

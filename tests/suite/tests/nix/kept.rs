@@ -28,7 +28,10 @@ fn head(file: &str) -> String {
 /// The kept files.
 fn kept() -> Vec<String> {
     let units = files(&[UNITS]).into_iter().map(|file| file.display().to_string());
-    units.filter(|file| file.ends_with(".service") || file.ends_with(".socket")).chain(["docs/options.md".to_owned()]).collect()
+    units
+        .filter(|file| file.ends_with(".service") || file.ends_with(".socket"))
+        .chain(["docs/options.md".to_owned()])
+        .collect()
 }
 
 #[test]
@@ -51,8 +54,7 @@ fn what_is_kept_is_what_the_modules_give() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let golden: Value = serde_json::from_slice(&done.stdout).unwrap();
     let units = golden["units"].as_object().unwrap().iter();
-    let mut texts: Vec<(String, &Value)> =
-        units.map(|(name, text)| (format!("{UNITS}/{name}"), text)).collect();
+    let mut texts: Vec<(String, &Value)> = units.map(|(name, text)| (format!("{UNITS}/{name}"), text)).collect();
     texts.push(("docs/options.md".to_owned(), &golden["options"]));
     let mut made: Vec<String> = Vec::new();
     for (file, text) in texts {
@@ -62,7 +64,11 @@ fn what_is_kept_is_what_the_modules_give() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, &text).unwrap();
         }
-        assert_eq!(fs::read_to_string(&path).unwrap_or_default(), text, "{file}: see docs/nixos.md for how to make it anew");
+        assert_eq!(
+            fs::read_to_string(&path).unwrap_or_default(),
+            text,
+            "{file}: see docs/nixos.md for how to make it anew"
+        );
         made.push(file);
     }
     made.sort();

@@ -47,3 +47,11 @@ fn the_whole_flake_evaluates() {
     let done = check.arg("--no-build").output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
+
+#[test]
+fn a_scenario_for_a_virtual_machine_is_short() {
+    for file in files(&["nixos-tests"]) {
+        let lines = std::fs::read_to_string(root().join(&file)).unwrap().lines().count();
+        assert!(lines <= 80, "{} has {lines} lines: a scenario has at most 80", file.display());
+    }
+}

@@ -130,7 +130,8 @@ fn numbers_and_choices_that_nix_admits_are_those_that_the_agent_admits() {
         }
         if let Some(choices) = row.kind.strip_prefix("one of ") {
             for choice in choices.split(", ") {
-                let choice = if key == "deployment_mode" { format!("{choice}\nreseller_id: r") } else { choice.to_owned() };
+                let choice =
+                    if key == "deployment_mode" { format!("{choice}\nreseller_id: r") } else { choice.to_owned() };
                 accepted(&key, &choice).unwrap_or_else(|said| panic!("{key}: {choice}: {said}"));
             }
             seen += 1;
