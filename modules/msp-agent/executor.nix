@@ -81,7 +81,7 @@ in
   config = lib.mkIf (cfg.enable && cfg.executor.enable) {
     environment.etc."msp-agent/act.json".source = (pkgs.formats.json { }).generate "msp-agent-act.json" (given {
       user = "msp-agent";
-      inherit (cfg.executor) units;
+      units = cfg.executor.units;
       time_unit = cfg.executor.timeUnit;
       garbage_unit = cfg.executor.garbageUnit;
       firewall_unit =
