@@ -39,6 +39,9 @@ appliance:
 
 const LIST: &str = r#"{"user": "msp-agent", "units": ["web.service"]}"#;
 
+/// A user who got into the agent's group, and one who did not.
+const STRANGERS: &str = "u stranger -\nm stranger msp-agent\nu outsider -\n";
+
 const WEB: &str = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
 
 /// One machine; it ends with this value.
@@ -113,6 +116,7 @@ impl Machine {
             machine.lay(&format!("etc/systemd/system/{unit}"), text, 0o644)?;
         }
         machine.lay("etc/sysusers.d/msp.conf", std::fs::read(Path::new(FOLDER).join("units/msp.sysusers"))?, 0o644)?;
+        machine.lay("etc/sysusers.d/strangers.conf", STRANGERS, 0o644)?;
         machine.want("multi-user.target", "web.service")?;
         machine.want("multi-user.target", "msp-agent.service")?;
         machine.want("sockets.target", "msp-agent-act.socket")?;

@@ -107,7 +107,7 @@ async fn what_the_daemons_user_must_not_get_as_root_is_refused_and_reported() ->
         machine.until(&format!("journalctl --no-pager -t msp-agent-act -p warning | grep -q '{reason}'"))?;
     }
     for socket in [ACT, "/run/msp-agent/nft.sock"] {
-        let (_, said) = ask(&machine, "nobody", socket, "")?;
+        let (_, said) = ask(&machine, "outsider", socket, "")?;
         assert!(said.contains("Permission denied"), "{said}");
     }
     // What the agent cannot change it cannot make its own: the list, the notes, the units.
@@ -197,23 +197,54 @@ async fn a_flushed_packet_filter_goes_to_a_person_and_is_restored_where_the_site
     Ok(())
 }
 
+/// An NTP server (RFC 5905) that is so many seconds ahead, and a time service that asks it.
+fn lay_time_server(machine: &Machine) -> anyhow::Result<()> {
+    let server = "use IO::Socket::INET;\n\
+        my $s = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1', LocalPort => 1123) or die $!;\n\
+        while (my $from = $s->recv(my $q, 512)) {\n\
+            my $t = time + 2208988800 + $ARGV[0];\n\
+            my $r = pack('C4 N2 a4 N2 a8 N4', 0x24, 1, 4, 0xec, 0, 1, 'LOCL', $t, 0, substr($q, 40, 8), $t, 0, $t, 0);\n\
+            $s->send($r, 0, $from);\n\
+        }\n";
+    machine.lay("usr/local/bin/time-server", server, 0o755)?;
+    let config = "server 127.0.0.1 port 1123 iburst minpoll 0 maxpoll 2\ncmdport 323\n";
+    machine.lay("etc/test-chrony.conf", config, 0o644)?;
+    // -x: the clock is the host's, and is left alone.
+    let unit = "[Service]\nExecStart=/usr/sbin/chronyd -x -d -u root -f /etc/test-chrony.conf\n";
+    machine.lay("etc/systemd/system/test-chrony.service", unit, 0o644)
+}
+
+#[tokio::test]
+async fn a_time_service_that_stopped_and_a_disk_that_is_full_are_healed_by_the_units_that_roots_list_names()
+-> anyhow::Result<()> {
+    let machine = machine_or_skip!(
+        "a_time_service_that_stopped_and_a_disk_that_is_full_are_healed_by_the_units_that_roots_list_names"
+    );
+    lay_time_server(&machine)?;
+    let list = r#"{"user": "msp-agent", "time_unit": "test-chrony.service", "garbage_unit": "clean.service"}"#;
+    machine.lay("etc/msp-agent/act.json", list, 0o644)?;
+    machine.lay("etc/msp/baseline.yaml", "appliance:\n  disk: {mounts: [/srv]}\n", 0o644)?;
+    let clean = "[Service]\nType=oneshot\nExecStart=/bin/rm -f /srv/garbage\n";
+    machine.lay("etc/systemd/system/clean.service", clean, 0o644)?;
+    machine.boot(&[])?;
+    machine.sh("systemd-run --quiet --unit=time-server perl /usr/local/bin/time-server 0")?;
+    machine.sh("mount -t tmpfs -o size=10m tmpfs /srv; head -c 9900000 /dev/zero >/srv/garbage")?;
+    for (check, runbook) in [("time_sync", "RB-HOST-TIME-001"), ("disk", "RB-HOST-DISK-001")] {
+        let healed = machine.incident(check, |one| is(one, check, "resolved"))?;
+        assert_eq!((&healed["runbook_id"], &healed["outcome"]), (&runbook.into(), &"fixed".into()), "{healed}");
+    }
+    machine.sh("systemctl is-active test-chrony.service; ! test -e /srv/garbage")?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_clock_that_a_false_time_server_would_move_is_found() -> anyhow::Result<()> {
     let machine = machine_or_skip!("a_clock_that_a_false_time_server_would_move_is_found");
-    // An NTP server (RFC 5905) whose clock is an hour ahead.
-    let server = "use IO::Socket::INET; my $s = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1', LocalPort => 1123) or die $!;\n\
-                  while (my $from = $s->recv(my $q, 512)) { my $t = time + 2208988800 + 3600;\n\
-                  my $r = pack('C4 N2 a4 N2 a8 N4', 0x24, 1, 4, 0xec, 0, 1, 'LOCL', $t, 0, substr($q, 40, 8), $t, 0, $t, 0); $s->send($r, 0, $from); }\n";
-    machine.lay("usr/local/bin/false-time", server, 0o755)?;
-    machine.lay(
-        "etc/false-chrony.conf",
-        "server 127.0.0.1 port 1123 iburst minpoll 0 maxpoll 2\ncmdport 323\n",
-        0o644,
-    )?;
+    lay_time_server(&machine)?;
     std::fs::remove_file(machine.folder().join("upper/etc/systemd/system/multi-user.target.wants/msp-agent.service"))?;
     machine.boot(&[])?;
-    machine.sh("systemd-run --quiet --unit=false-time perl /usr/local/bin/false-time")?;
-    machine.sh("systemd-run --quiet --unit=false-chrony chronyd -x -d -u root -f /etc/false-chrony.conf")?;
+    machine.sh("systemd-run --quiet --unit=time-server perl /usr/local/bin/time-server 3600")?;
+    machine.sh("systemctl start test-chrony.service")?;
     machine.until("chronyc -n -c tracking | grep -q Normal")?;
     machine.sh("systemctl start msp-agent.service")?;
     let told = machine.incident("a person is asked", |one| is(one, "time_sync", "escalated"))?;
