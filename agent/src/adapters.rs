@@ -3,6 +3,7 @@
 
 pub mod certificate;
 pub mod command;
+pub mod executor;
 pub mod files;
 pub mod inventory;
 pub mod packet_filter;

@@ -18,9 +18,12 @@ mod supervisor;
 mod textfile;
 pub mod vigil;
 
+use crate::act::appliance::Appliance;
+use crate::adapters::executor::Executor;
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::exposed::is_exposed;
 use crate::guard;
 use crate::prove::chain::Signer;
 use crate::report::checkin;
@@ -194,18 +197,29 @@ impl Agent {
         }
         loop {
             // Every check ends in time; then each is followed, which takes a few writes.
-            pace.working(HOST_CHECK_LIMIT * 2);
-            let began = self.clock.now();
             let policy = Arc::clone(&self.policy.borrow());
+            pace.working(
+                round::LOOKING_BACK.saturating_add(HOST_CHECK_LIMIT * 2).saturating_add(policy.longest_heal()),
+            );
+            let began = self.clock.now();
+            let appliance = Arc::new(Appliance {
+                machine: Arc::clone(&machine),
+                executor: Executor::own(),
+                desired: policy.baseline.appliance.clone(),
+                state_dir: self.config.state_dir.clone(),
+                catalogue: Arc::clone(&policy.catalogue),
+            });
+            self.reconcile(appliance.as_ref(), &self.appliance.host_id).await;
             let mut running = JoinSet::new();
             for check in host::all_of_daemon(&machine, &policy.baseline.appliance, &self.config.state_dir) {
                 let (agent, stop, threads) = (Arc::clone(&self), stop.clone(), threads.clone());
+                let appliance = Arc::clone(&appliance);
                 running.spawn(async move {
                     let observation = tokio::select! {
                         () = stop.cancelled() => return,
                         observation = threads.observe_within(check, HOST_CHECK_LIMIT) => observation,
                     };
-                    agent.follow_logged(None, &agent.appliance, observation).await;
+                    agent.follow_logged(Some(appliance.as_ref()), &agent.appliance, observation).await;
                 });
             }
             while running.join_next().await.is_some() {}
@@ -264,12 +278,12 @@ pub fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
     let pem = std::fs::read_to_string(file)
         .map(Zeroizing::new)
         .with_context(|| format!("{}: cannot be read: make a key with `msp-agent keygen --out {0}`", file.display()))?;
-    let mode = std::fs::metadata(file).with_context(|| file.display().to_string())?.permissions().mode();
+    let data = std::fs::metadata(file).with_context(|| file.display().to_string())?;
     anyhow::ensure!(
-        mode & 0o077 == 0,
+        !is_exposed(file, &data),
         "{}: other users can read it (mode {:04o}): chmod 600 it",
         file.display(),
-        mode & 0o777
+        data.permissions().mode() & 0o777
     );
     keys::private_from_pem(&pem).with_context(|| file.display().to_string())
 }

@@ -8,6 +8,7 @@ mod enroll;
 mod evidence;
 mod incidents;
 mod keygen;
+mod log;
 mod orders;
 mod queue;
 mod report;

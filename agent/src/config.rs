@@ -7,6 +7,7 @@
 
 pub mod baseline;
 pub mod credentials;
+pub mod exposed;
 pub mod load;
 pub mod schema;
 pub mod sealed;

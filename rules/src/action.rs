@@ -212,7 +212,7 @@ fn run(
         None => return Ok(not_shipped(rule, view, runbook_id, None)),
     };
     let platform = view.text("platform").unwrap_or_default();
-    if platform != runbook.platform {
+    if !runbook.acts_on(platform) {
         return Err(ResolveError::WrongPlatform {
             rule_id: rule.id.clone(),
             runbook_id: runbook_id.to_owned(),
@@ -230,10 +230,11 @@ fn run(
 }
 
 fn admit(rule: &Rule, runbook: &Runbook, name: &str, text: &str) -> Result<(), ResolveError> {
-    let allowed = runbook.parameters.get(name).map_or(&[][..], |parameter| parameter.allowed.as_slice());
-    if allowed.iter().any(|allowed| allowed == text) {
+    let schema = runbook.parameters.get(name);
+    if schema.is_some_and(|schema| schema.admits(text)) {
         return Ok(());
     }
+    let allowed = schema.map_or(&[][..], |schema| schema.allowed.as_slice());
     Err(ResolveError::NotAllowed {
         rule_id: rule.id.clone(),
         runbook_id: runbook.id.clone(),

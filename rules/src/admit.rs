@@ -74,7 +74,7 @@ impl Catalogue {
                     suggestion: did_you_mean(name, known),
                 });
             };
-            if !schema.allowed.contains(value) {
+            if !schema.admits(value) {
                 return Err(AdmitError::NotAllowed {
                     runbook_id: runbook.id.clone(),
                     parameter: name.clone(),

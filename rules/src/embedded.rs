@@ -14,6 +14,10 @@ type File = (&'static str, &'static str);
 pub(crate) const L1: &[File] = embed!["l1/host.yaml", "l1/windows.yaml"];
 
 pub(crate) const RUNBOOKS: &[File] = embed![
+    "runbooks/RB-HOST-DISK-001/runbook.yaml",
+    "runbooks/RB-HOST-FIREWALL-001/runbook.yaml",
+    "runbooks/RB-HOST-SVC-001/runbook.yaml",
+    "runbooks/RB-HOST-TIME-001/runbook.yaml",
     "runbooks/RB-WIN-AV-001/runbook.yaml",
     "runbooks/RB-WIN-AV-001/detect.ps1",
     "runbooks/RB-WIN-AV-001/remediate.ps1",

@@ -41,6 +41,8 @@ pub use load::{Baseline, Loaded, Sources};
 pub use model::{DEFAULT_COOLDOWN_SECONDS, Rule, Severity, Source};
 pub use operator::{Operator, Outcome};
 pub use quarantine::{Quarantined, Scope, Warning};
-pub use runbook::{Catalogue, DataError, Disruption, Parameter, ParameterType, Phase, PhaseBounds, Reboot, Runbook};
+pub use runbook::{
+    APPLIANCE, Catalogue, DataError, Disruption, Parameter, ParameterType, Phase, PhaseBounds, Reboot, Request, Runbook,
+};
 pub use suggest::did_you_mean;
 pub use view::{Facts, FieldPath, NotAFinding, ROOTS, View};

@@ -15,7 +15,7 @@ use crate::fields::{Fields, Problem, text};
 use crate::lint_condition;
 use crate::model::Severity;
 use crate::operator::Outcome;
-use crate::runbook::Phase;
+use crate::runbook::{Phase, platforms};
 use crate::suggest;
 use crate::vocabulary::{Body, Named, Vocabulary};
 
@@ -159,7 +159,7 @@ fn run(
 
 fn excludes(condition: &Condition, platform: &str) -> bool {
     matches!(condition.field.as_str(), "platform" | "details.platform")
-        && condition.test.evaluate(Some(&Value::from(platform))) != Outcome::Holds
+        && platforms(platform).iter().all(|one| condition.test.evaluate(Some(&Value::from(*one))) != Outcome::Holds)
 }
 
 fn phases(given: &Fields<'_>, remarks: &mut Vec<(Position, String)>) -> Result<Vec<Phase>, Problem> {
@@ -212,7 +212,7 @@ fn parameters(
                 return Err(Problem::new(entry.at, path, message).suggesting(suggest::did_you_mean(name, known)));
             };
             if let ParameterValue::Literal(text) = &value
-                && !schema.allowed.contains(text)
+                && !schema.admits(text)
             {
                 let known = schema.allowed.iter().map(String::as_str);
                 let message = format!("{} does not admit {name} = {text:?}", named.id);

@@ -7,6 +7,7 @@ use crate::condition::{Condition, Origin};
 use crate::document::{Data, Node};
 use crate::fields::{Fields, Problem, text};
 use crate::operator::{Operator, Scalar, Test};
+use crate::runbook::platforms;
 use crate::suggest;
 use crate::view::{FieldPath, ROOTS};
 
@@ -40,13 +41,14 @@ pub(crate) fn one_of(field: &str, texts: &[&str], origin: Origin) -> Condition {
 }
 
 pub(crate) fn on_platform(platform: String) -> Condition {
-    Condition {
-        field: FieldPath::root_field("platform"),
-        operator: Operator::Eq,
-        value: Value::String(platform.clone()),
-        origin: Origin::Runbook,
-        test: Test::Equal(Scalar::Text(platform)),
-    }
+    let several = platforms(&platform);
+    let (operator, value, test) = if several.len() == 1 {
+        (Operator::Eq, Value::String(platform.clone()), Test::Equal(Scalar::Text(platform)))
+    } else {
+        let test = Test::In(several.iter().map(|one| Scalar::Text((*one).to_owned())).collect());
+        (Operator::In, Value::from(several), test)
+    };
+    Condition { field: FieldPath::root_field("platform"), operator, value, origin: Origin::Runbook, test }
 }
 
 fn condition(node: &Node, path: String) -> Result<Condition, Problem> {

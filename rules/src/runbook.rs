@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::action::is_service_name;
 use crate::document::{self, Position};
 use crate::embedded;
 
@@ -78,12 +79,37 @@ pub enum Reboot {
     MayBeRequired,
 }
 
-/// The type of a parameter; texts from a list are all there is.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
-    /// A text.
+    /// A text from the runbook's list.
     String,
+    /// The name of a unit of the appliance: the executor there has the list.
+    Unit,
+}
+
+/// What the appliance's executor is asked to do in the place of a script that remediates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Restart the unit that the parameter `service` names.
+    RestartUnit,
+    /// Restart the time service.
+    SyncTime,
+    /// Start the unit that frees disk space.
+    CollectGarbage,
+    /// Load the declared packet filter again.
+    RestoreFirewall,
+}
+
+/// The platform of runbooks that act on the appliance, whichever Linux it runs.
+pub const APPLIANCE: &str = "appliance";
+
+/// The platforms of findings that a runbook of this platform acts on.
+#[must_use]
+pub(crate) fn platforms(platform: &str) -> Vec<&str> {
+    if platform == APPLIANCE { vec!["nixos", "linux"] } else { vec![platform] }
 }
 
 /// What a parameter admits.
@@ -93,8 +119,8 @@ pub struct Parameter {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: ParameterType,
-    /// The values it admits, compared exactly. Nothing else ever reaches a script.
-    #[serde(rename = "enum")]
+    /// The values it admits, compared exactly. Nothing else ever reaches a script. Empty for a unit.
+    #[serde(rename = "enum", default)]
     pub allowed: Vec<String>,
     /// Whether a run without it is refused.
     #[serde(default)]
@@ -102,6 +128,17 @@ pub struct Parameter {
     /// For people.
     #[serde(default)]
     pub description: String,
+}
+
+impl Parameter {
+    /// Whether it admits this value.
+    #[must_use]
+    pub fn admits(&self, value: &str) -> bool {
+        match self.kind {
+            ParameterType::String => self.allowed.iter().any(|allowed| allowed == value),
+            ParameterType::Unit => is_service_name(value),
+        }
+    }
 }
 
 /// The bounds of a phase.
@@ -124,8 +161,11 @@ pub struct Runbook {
     pub name: String,
     /// What it does.
     pub description: String,
-    /// The platform it acts on, and no other.
+    /// The platform it acts on, and no other; [`APPLIANCE`] stands for NixOS and any other Linux.
     pub platform: String,
+    /// What the appliance's executor does; such a runbook has no scripts: its check looks before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<Request>,
     /// How much it disturbs.
     pub disruptive: Disruption,
     /// Whether it can leave a reboot due.
@@ -142,6 +182,14 @@ pub struct Runbook {
     pub cooldown_seconds: u32,
     /// What undo does, or why there is none.
     pub undo: String,
+}
+
+impl Runbook {
+    /// Whether it acts on machines of this platform.
+    #[must_use]
+    pub fn acts_on(&self, platform: &str) -> bool {
+        platforms(&self.platform).contains(&platform)
+    }
 }
 
 /// The data that the program ships, or a folder given in its place, is not sound.
@@ -283,9 +331,15 @@ impl Catalogue {
         if folder.rsplit('/').next() != Some(runbook.id.as_str()) {
             return invalid(format!("the folder is not named after its runbook, {}", runbook.id));
         }
+        if runbook.executor.is_some() != (runbook.platform == APPLIANCE) {
+            return invalid(format!("platform {APPLIANCE} and executor belong together"));
+        }
+        if runbook.executor.is_some() && (!scripts.is_empty() || runbook.phases.contains_key(&Phase::Undo)) {
+            return invalid("a runbook of the executor has no scripts and no undo".to_owned());
+        }
         for phase in Phase::ALL {
             let (listed, scripted) = (runbook.phases.contains_key(&phase), scripts.contains_key(&phase));
-            if listed != scripted {
+            if listed != scripted && runbook.executor.is_none() {
                 let (has, lacks) = if listed { ("runbook.yaml lists", "no script") } else { ("a script", "no entry") };
                 return invalid(format!("phase {phase}: {has} it, and there is {lacks}"));
             }
@@ -294,7 +348,7 @@ impl Catalogue {
             }
         }
         for (name, parameter) in &runbook.parameters {
-            if parameter.allowed.is_empty() {
+            if parameter.allowed.is_empty() && parameter.kind == ParameterType::String {
                 return invalid(format!("parameter {name} admits no value: list them under enum"));
             }
             if matches!(name.as_str(), "runbook_id" | "phases") {

@@ -25,6 +25,11 @@ pub trait RunsPhases: Sync {
 
     /// Whether the runbook can take its change back.
     fn can_undo(&self, runbook_id: &str) -> bool;
+
+    /// In words, why this machine cannot carry out `plan` at all, as far as that is known beforehand.
+    fn objection(&self, _plan: &Plan) -> Option<String> {
+        None
+    }
 }
 
 impl RunsPhases for WindowsHost {

@@ -36,6 +36,11 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the reader of the packet filter gave no listing ({source})")]
+    Reader {
+        #[source]
+        source: std::io::Error,
+    },
     #[error("`{program}` printed more than {MAX_OUTPUT_BYTES} bytes and was stopped")]
     TooMuchOutput { program: String },
     #[error("`{program}` did not finish within {} s and was stopped", limit.as_secs_f32())]

@@ -8,6 +8,7 @@
 
 pub mod iptables;
 pub mod nft;
+pub mod reader;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Files that hold keys: read only when nobody else can read them, and replaced in one step, so that a crash leaves
 //! the old file or the new one, never half of one.
 
+use crate::config::exposed::is_exposed;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -41,8 +42,9 @@ pub enum Readers {
 pub fn read(file: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
     let unreadable = |source| PrivateFileError::Unreadable { file: file.to_owned(), source };
     let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(unreadable)?;
-    let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let data = std::fs::metadata(file).map_err(unreadable)?;
+    if is_exposed(file, &data) {
+        let mode = data.permissions().mode() & 0o777;
         return Err(PrivateFileError::Exposed { file: file.to_owned(), mode });
     }
     Ok(text)

@@ -65,6 +65,11 @@ pub enum PhaseError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the appliance's executor did not do it")]
+    Executor {
+        #[source]
+        source: crate::adapters::executor::ExecutorError,
+    },
     #[error("{host}: {phase} of {runbook} ended with exit code {exit_code} and no report: {excerpt}")]
     NoReport { host: String, runbook: String, phase: &'static str, exit_code: i32, excerpt: String },
     #[error("{host}: {phase} of {runbook} reported something else: {reason}")]

@@ -86,7 +86,7 @@ impl Agent {
             (Verdict::Allow, Some(execution_id)) => {
                 let performed = perform::perform(&plan, host).await;
                 let (detail, error, phases) = (performed.detail, performed.error.clone(), performed.actions.clone());
-                let evidence_id = self.conclude(host, plan, performed, execution_id, started).await?;
+                let evidence_id = self.conclude(plan, performed, execution_id, started).await?;
                 let error = error.map(|error| redact::text(&error));
                 return Ok(ByHand { detected, ended: Ended::Done { detail, error, phases, evidence_id } });
             }

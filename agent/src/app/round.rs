@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::orders;
 use super::pace::{Cadence, Pace};
 use super::policy::Policy;
+use crate::act::perform::RunsPhases;
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How long looking back at one open intent takes at most.
-const LOOKING_BACK: Duration = Duration::from_secs(600);
+pub(super) const LOOKING_BACK: Duration = Duration::from_secs(600);
 /// How long a server waits at most for its turn.
 const QUEUING: Duration = Duration::from_secs(3600);
 /// How long following one observation takes beside its heal.
@@ -55,7 +56,7 @@ impl Agent {
                     pace.working(QUEUING);
                     let Some(_lane) = self.lanes.enter(silent, &stop).await else { return };
                     pace.working(LOOKING_BACK);
-                    self.reconcile(host).await;
+                    self.reconcile(host, host.address()).await;
                     silent = self.look_at(host, &target, &checks, &policy, &pace, &stop).await;
                 }
                 Err(reason) => {
@@ -101,7 +102,7 @@ impl Agent {
         silent.is_some()
     }
 
-    async fn follow_all(&self, host: Option<&WindowsHost>, target: &Target, seen: Seen, stop: &CancellationToken) {
+    async fn follow_all(&self, host: Option<&dyn RunsPhases>, target: &Target, seen: Seen, stop: &CancellationToken) {
         if seen.complete {
             let subjects: Vec<_> =
                 seen.observations.iter().map(|one| one.subject.clone().unwrap_or_default()).collect();
@@ -121,7 +122,7 @@ impl Agent {
     }
 
     /// Follows an observation; what goes wrong with the store is logged and tried again with the next one.
-    pub(super) async fn follow_logged(&self, host: Option<&WindowsHost>, target: &Target, observation: Observation) {
+    pub(super) async fn follow_logged(&self, host: Option<&dyn RunsPhases>, target: &Target, observation: Observation) {
         let check = observation.check;
         if let Err(error) = self.follow(host, target, observation).await {
             not_stored(&error, &format!("{check} of {} could not be followed", target.host_id));
@@ -131,7 +132,7 @@ impl Agent {
 
     async fn follow(
         &self,
-        host: Option<&WindowsHost>,
+        host: Option<&dyn RunsPhases>,
         target: &Target,
         observation: Observation,
     ) -> Result<(), StoreError> {
@@ -165,7 +166,7 @@ impl Agent {
     /// An order waits for exactly this: its plan goes the way of every other, and a person has asked for it.
     async fn follow_order(
         &self,
-        host: &WindowsHost,
+        host: &dyn RunsPhases,
         target: &Target,
         order: Waiting,
         observation: &Observation,
@@ -217,11 +218,17 @@ impl Agent {
     /// incident's plan the last time: the same one again is no news.
     async fn carry_out(
         &self,
-        host: Option<&WindowsHost>,
+        host: Option<&dyn RunsPhases>,
         plan: Plan,
         refused_before: Option<&str>,
     ) -> Result<(), StoreError> {
         let started = self.clock.now();
+        // What a machine never does is cured by no waiting either.
+        if let Some(why) = host.and_then(|host| host.objection(&plan)) {
+            log_match(&plan.rule_id, &plan.incident_id, &plan.target);
+            let reason = format!("{} cannot run: {why}", plan.runbook_id);
+            return self.escalate(to_a_person(plan, reason, None)).await;
+        }
         let (verdict, execution_id) = self.judge(&plan, host.is_some(), started).await?;
         let known = matches!(&verdict, Verdict::Refuse { by, .. } if refused_before == Some(by.as_str()));
         if plan.level == Level::L1 && !known {
@@ -261,7 +268,7 @@ impl Agent {
 
     async fn heal(
         &self,
-        host: &WindowsHost,
+        host: &dyn RunsPhases,
         plan: Plan,
         execution_id: String,
         started: Timestamp,
@@ -271,18 +278,17 @@ impl Agent {
             runbook_id = %plan.runbook_id, rule_id = %plan.rule_id, "healing"
         );
         let performed = perform::perform(&plan, host).await;
-        self.conclude(host, plan, performed, execution_id, started).await.map(drop)
+        self.conclude(plan, performed, execution_id, started).await.map(drop)
     }
 
     pub(super) async fn conclude(
         &self,
-        host: &WindowsHost,
         plan: Plan,
         performed: perform::Performed,
         execution_id: String,
         started: Timestamp,
     ) -> Result<BundleId, StoreError> {
-        let version = host.catalogue().get(&plan.runbook_id).map_or(0, |runbook| runbook.version);
+        let version = self.version(&plan.runbook_id);
         let (incident_id, detail) = (plan.incident_id.clone(), performed.detail);
         let evidence_id = self
             .record(move |recorder| {
@@ -303,14 +309,15 @@ impl Agent {
     }
 
     /// Deals with intents that a restart left without an outcome: looks at the machine, does nothing to it.
-    async fn reconcile(&self, host: &WindowsHost) {
-        let host_id = host.address().to_owned();
+    pub(super) async fn reconcile(&self, host: &dyn RunsPhases, host_id: &str) {
+        let host_id = host_id.to_owned();
+        let catalogue = Arc::clone(&self.policy.borrow().catalogue);
         let open = match self.store.write(move |db| executions::open_on::<Plan>(db, &host_id)).await {
             Ok(open) => open,
             Err(error) => return not_stored(&error, "open intents cannot be read"),
         };
         for intent in open {
-            let longest = intent::longest(host.catalogue(), &intent.plan.runbook_id);
+            let longest = intent::longest(&catalogue, &intent.plan.runbook_id);
             let left = intent.may_run_until.duration_since(self.clock.now());
             // An end further away than a plan can last was set by a clock that was ahead.
             let may_still_run = left.is_positive() && left <= longest;
@@ -318,7 +325,7 @@ impl Agent {
             if performed.detail != Detail::Fixed && may_still_run {
                 continue;
             }
-            if let Err(error) = self.interrupted(host, intent, performed).await {
+            if let Err(error) = self.interrupted(intent, performed).await {
                 not_stored(&error, "an open intent could not be reconciled");
             }
         }
@@ -326,7 +333,6 @@ impl Agent {
 
     async fn interrupted(
         &self,
-        host: &WindowsHost,
         intent: executions::Open<Plan>,
         performed: perform::Performed,
     ) -> Result<(), StoreError> {
@@ -335,10 +341,10 @@ impl Agent {
             "a heal was interrupted by a restart; the machine was looked at"
         );
         if performed.detail == Detail::Fixed {
-            let done = self.conclude(host, intent.plan, performed, intent.execution_id, intent.started_at).await;
+            let done = self.conclude(intent.plan, performed, intent.execution_id, intent.started_at).await;
             return done.map(drop);
         }
-        let version = host.catalogue().get(&intent.plan.runbook_id).map_or(0, |runbook| runbook.version);
+        let version = self.version(&intent.plan.runbook_id);
         self.record(move |recorder| {
             // Nothing came of it: the plan may be made again at once.
             cooldowns::clear(recorder.db, &intent.plan.cooldown_key())?;
@@ -346,6 +352,10 @@ impl Agent {
             recorder.interrupted(&intent.plan, version, &performed, &ending).map(drop)
         })
         .await
+    }
+
+    fn version(&self, runbook_id: &str) -> u32 {
+        self.policy.borrow().catalogue.get(runbook_id).map_or(0, |runbook| runbook.version)
     }
 
     /// Records in one transaction, signed and under the policy in force.

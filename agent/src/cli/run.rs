@@ -1,13 +1,12 @@
 //! `msp-agent run`: the daemon.
 
-use super::ConfigArg;
+use super::{ConfigArg, log};
 use crate::app::{Agent, HOST_CHECK_LIMIT};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::sense::host::Machine;
 use anyhow::Context;
 use msp_contracts::evidence::Target;
-use std::io::IsTerminal;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,13 +39,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let loaded = super::load(&args.config.file)?;
     let config = loaded.config;
-    tracing_subscriber::fmt()
-        .with_env_filter(config.log_level.filter())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // It says so with eprintln!, which panics where standard error is closed.
-        .log_internal_errors(false)
-        .init();
+    log::start(config.log_level.filter());
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }

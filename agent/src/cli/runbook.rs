@@ -144,7 +144,8 @@ fn show(
         .filter(|phase| only.is_none_or(|only| only == *phase))
         .filter_map(|phase| catalogue.script(id, phase).map(|script| (phase, script)))
         .collect();
-    anyhow::ensure!(!scripts.is_empty(), "{id} has no such phase: {}", runbook.undo);
+    let scripted = runbook.executor.is_none();
+    anyhow::ensure!(!scripted || !scripts.is_empty(), "{id} has no such phase: {}", runbook.undo);
     if json {
         let scripts: serde_json::Map<_, _> =
             scripts.iter().map(|(phase, script)| (phase.as_str().to_owned(), Value::from(*script))).collect();
@@ -165,7 +166,8 @@ fn show(
 
 fn carry_out(catalogue: Arc<Catalogue>, args: &RunArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let parameters: BTreeMap<_, _> = args.parameter.iter().cloned().collect();
-    catalogue.admit(&args.id, &parameters)?;
+    let runbook = catalogue.admit(&args.id, &parameters)?;
+    anyhow::ensure!(runbook.executor.is_none(), "{} is for the appliance: the agent runs it when a rule asks", args.id);
     let reached = args.reach.find(&args.target)?;
     let host = reached.connect(Arc::clone(&catalogue))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -2,6 +2,7 @@
 //! `windows_credentials_dir`, readable by nobody else; or, where there is none, what Central Command sent encrypted.
 
 use super::Config;
+use super::exposed::is_exposed;
 use super::sealed::{Key, SealedError};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -65,8 +66,9 @@ pub fn find(config: &Config, hostname: &str, sealed: Option<&str>) -> Result<Cre
 pub fn read(folder: &Path, hostname: &str) -> Result<Credentials, CredentialsError> {
     let file = file(folder, hostname);
     let absent = |source| CredentialsError::Absent { hostname: hostname.to_owned(), file: file.clone(), source };
-    let mode = std::fs::metadata(&file).map_err(absent)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let data = std::fs::metadata(&file).map_err(absent)?;
+    if is_exposed(&file, &data) {
+        let mode = data.permissions().mode() & 0o777;
         return Err(CredentialsError::Readable { file, mode });
     }
     let text = zeroize::Zeroizing::new(std::fs::read_to_string(&file).map_err(absent)?);

@@ -6,6 +6,7 @@
 
 use super::Config;
 use super::credentials::Credentials;
+use super::exposed::is_exposed;
 use age::secrecy::ExposeSecret;
 use age::x25519::{Identity, Recipient};
 use msp_contracts::logon::{NotForThis, TargetLogon};
@@ -67,8 +68,9 @@ impl Key {
     pub fn read(file: &Path) -> Result<Self, SealedError> {
         let no_key = |source| SealedError::NoKey { file: file.to_owned(), source };
         let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(no_key)?;
-        let mode = std::fs::metadata(file).map_err(no_key)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let data = std::fs::metadata(file).map_err(no_key)?;
+        if is_exposed(file, &data) {
+            let mode = data.permissions().mode() & 0o777;
             return Err(SealedError::Exposed { file: file.to_owned(), mode });
         }
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

@@ -9,6 +9,10 @@ use msp_contracts::ids::IncidentId;
 use msp_contracts::outcome::Level;
 use msp_rules::{Facts, Match, ResolvedAction, RuleSet, View};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The runbook that restarts a unit of the appliance.
+const UNIT_RUNBOOK: &str = "RB-HOST-SVC-001";
 
 fn to_rules(severity: Severity) -> msp_rules::Severity {
     match severity {
@@ -80,8 +84,8 @@ fn carry_out(
     let ask = |reason: String, urgency, runbook| {
         escalate(incident_id, target, finding, Some(rule_id.clone()), reason, urgency, runbook)
     };
-    match matched.resolve(view) {
-        Ok(ResolvedAction::RunRunbook { runbook_id, parameters, .. }) => Decision::Run(Plan {
+    let run = |runbook_id: String, parameters: BTreeMap<String, String>| {
+        Decision::Run(Plan {
             incident_id: incident_id.clone(),
             target: target.clone(),
             finding: finding.clone(),
@@ -91,12 +95,14 @@ fn carry_out(
             cooldown_seconds: matched.rule.cooldown_seconds.into(),
             level: Level::L1,
             order: None,
-        }),
-        Ok(ResolvedAction::RestartService { service }) => ask(
-            format!("rule {rule_id} asks to restart {service} on the appliance, which this version leaves to a person"),
-            finding.severity,
-            None,
-        ),
+        })
+    };
+    match matched.resolve(view) {
+        Ok(ResolvedAction::RunRunbook { runbook_id, parameters, .. }) => run(runbook_id, parameters),
+        // On a Windows server the rules have made it a runbook already.
+        Ok(ResolvedAction::RestartService { service }) => {
+            run(UNIT_RUNBOOK.to_owned(), BTreeMap::from([("service".to_owned(), service)]))
+        }
         Ok(ResolvedAction::Escalate { reason, urgency, runbook_id }) => ask(reason, from_rules(urgency), runbook_id),
         Err(error) => ask(error.to_string(), finding.severity, None),
     }

@@ -2,7 +2,7 @@
 //! and something that is known to be wrong.
 
 use crate::model::Plan;
-use msp_contracts::finding::{Platform, WireStatus};
+use msp_contracts::finding::WireStatus;
 use msp_rules::{Catalogue, Phase, Runbook};
 
 /// The plan's runbook; or in words why the plan makes no sense.
@@ -12,7 +12,7 @@ pub fn runbook<'c>(catalogue: &'c Catalogue, plan: &Plan) -> Result<&'c Runbook,
     };
     let platform = plan.target.platform;
     // A Windows runbook never runs on the appliance, nor the other way round: platform is part of the finding.
-    if platform != Platform::Windows || runbook.platform != platform.as_str() {
+    if !runbook.acts_on(platform.as_str()) {
         return Err(format!(
             "runbook {} is for {}, {} is {}: a plan never crosses platforms",
             runbook.id,

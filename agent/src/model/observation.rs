@@ -28,10 +28,12 @@ pub enum CheckKind {
     Directory,
     /// The agent's own state; made by the daemon only.
     AgentState,
+    /// What the root executor refused; made by the daemon only.
+    Executor,
 }
 
 impl CheckKind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Patching,
         Self::Antivirus,
         Self::Backup,
@@ -46,6 +48,7 @@ impl CheckKind {
         Self::CentralCommand,
         Self::Directory,
         Self::AgentState,
+        Self::Executor,
     ];
 
     /// The check of this name.
@@ -69,6 +72,7 @@ impl CheckKind {
             Self::CentralCommand => "central_command",
             Self::Directory => "directory",
             Self::AgentState => "agent_state",
+            Self::Executor => "executor",
         }
     }
 }

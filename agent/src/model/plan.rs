@@ -53,7 +53,9 @@ impl Plan {
 
     /// What a cooldown is kept for: the rule, the machine and the part of it.
     pub fn cooldown_key(&self) -> String {
-        let subject = self.finding.subject.as_deref().unwrap_or("");
+        // One observation tells of all units of the appliance: there the part is what the plan names.
+        let named = || self.parameters.get("service").and_then(Value::as_str);
+        let subject = self.finding.subject.as_deref().or_else(named).unwrap_or("");
         format!("{}|{}|{subject}", self.rule_id, self.target.host_id)
     }
 }

@@ -10,6 +10,7 @@ mod antivirus;
 mod backup;
 mod disk;
 mod encryption;
+mod executor;
 mod firewall;
 mod generation;
 mod logging;
@@ -109,6 +110,9 @@ pub fn all_of_daemon(machine: &Arc<Machine>, desired: &Appliance, state_dir: &Pa
     }
     let mut checks = all(machine, &desired);
     checks.push(Box::new(agent_state::AgentState { state_dir: state_dir.to_owned() }));
+    if executor::is_there(machine) {
+        checks.push(Box::new(executor::Executor { machine: Arc::clone(machine) }));
+    }
     checks
 }
 

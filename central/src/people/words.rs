@@ -181,6 +181,7 @@ pub(super) fn check_name(check: &str) -> String {
         "disk" => "Disk space",
         "directory" => "Active Directory",
         "encryption" => "Encryption at rest",
+        "executor" => "Root executor",
         "firewall" => "Firewall",
         "generation" => "System generation",
         "integrity" => "Integrity",

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod browser;
 pub mod central;
+pub mod machine;
 pub mod python;
 pub mod relay;
 pub mod stand_in;

@@ -6,7 +6,7 @@
 
 use super::Machine;
 use crate::adapters::command::CommandError;
-use crate::adapters::packet_filter::{Fate, Protocol, Ruleset, iptables, nft};
+use crate::adapters::packet_filter::{Fate, Protocol, Ruleset, iptables, nft, reader};
 use crate::config::baseline;
 use crate::model::{CheckKind, Observation};
 use crate::sense::check::{Check, Observing};
@@ -111,9 +111,9 @@ impl Firewall {
     }
 
     async fn listing(&self) -> Result<Listing, String> {
-        match self.machine.commands.run("nft", &["-j", "list", "ruleset"]).await {
-            Ok(output) => {
-                let (ruleset, hash) = nft::parse(&output.stdout).map_err(|error| error.to_string())?;
+        match self.nftables().await {
+            Ok(listed) => {
+                let (ruleset, hash) = nft::parse(&listed).map_err(|error| error.to_string())?;
                 let hooked = ruleset.chains.values().any(|chain| chain.hook.as_deref() == Some("input"));
                 if !hooked && self.legacy_tables() {
                     return self.saved(["iptables-legacy-save", "ip6tables-legacy-save"], "iptables-legacy").await;
@@ -123,6 +123,17 @@ impl Firewall {
             Err(CommandError::Missing { .. }) => self.saved(["iptables-save", "ip6tables-save"], "iptables").await,
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Through the reader where there is one: the daemon may not list them itself.
+    async fn nftables(&self) -> Result<String, CommandError> {
+        if let Ok(socket) = self.machine.files.resolve(reader::SOCKET)
+            && socket.exists()
+        {
+            let listed = reader::read(&socket).await;
+            return listed.map_err(|source| CommandError::Reader { source });
+        }
+        Ok(self.machine.commands.run("nft", &["-j", "list", "ruleset"]).await?.stdout)
     }
 
     /// Whether the older in-kernel iptables filters; the list is empty where its module is not loaded.

@@ -61,6 +61,10 @@ impl Services {
             Observation::compliant(kind, actual, desired)
         };
         let stopped: Vec<&str> = stopped.iter().map(|unit| unit.name.as_str()).collect();
+        let observation = match stopped.first() {
+            Some(first) => observation.detail("stopped_service", *first),
+            None => observation,
+        };
         observation
             .detail("service_running", stopped.is_empty() && starting.is_empty())
             .detail("stopped_services", stopped)
@@ -89,6 +93,7 @@ mod tests {
         assert_eq!((seen.status, seen.severity), (CheckStatus::Drift, Severity::High));
         assert_eq!(seen.diff, ["sshd.service is inactive (dead), not running"]);
         assert_eq!(seen.details["service_running"], false);
+        assert_eq!(seen.details["stopped_service"], "sshd.service");
         let restarting = fixture.unit("sshd.service", "activating", "auto-restart");
         assert_eq!(look(&restarting, 0).await.status, CheckStatus::Drift);
         let starting = restarting.unit("sshd.service", "activating", "start");

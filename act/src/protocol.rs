@@ -1,0 +1,96 @@
+//! What travels over the socket: one line of JSON each way.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the executor listens, on every machine.
+pub const SOCKET: &str = "/run/msp-agent/act.sock";
+/// The longest request, in bytes, its newline included.
+pub const LONGEST_REQUEST: usize = 4096;
+/// The longest answer, in bytes.
+pub const LONGEST_REPLY: usize = 16 * 1024;
+/// The version of these types.
+pub const SCHEMA: u32 = 1;
+/// How old a request may be when it arrives, in milliseconds of the boot's own time.
+pub const LONGEST_AGE_MS: u64 = 30_000;
+/// Where the kernel tells which boot this is.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What may be asked for. Which units these come to is root's list, not the request's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Start a unit of the list.
+    StartUnit {
+        /// Its full name.
+        unit: String,
+    },
+    /// Restart a unit of the list.
+    RestartUnit {
+        /// Its full name.
+        unit: String,
+    },
+    /// Restart the time service, which asks its servers anew.
+    SyncTime {},
+    /// Start the unit that frees disk space.
+    CollectGarbage {},
+    /// Load the declared packet filter again.
+    RestoreFirewall {},
+}
+
+/// One request. It is good for this boot, for a short while, and once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// 32 hexadecimal characters, never used before.
+    pub id: String,
+    /// The content of [`BOOT_ID`].
+    pub boot_id: String,
+    /// CLOCK_BOOTTIME in milliseconds: nobody can set that clock, wherever the wall clock is put.
+    pub issued_ms: u64,
+    /// What is asked for.
+    pub operation: Operation,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reply {
+    /// The service manager took the job. Whether it succeeded, a look at the unit says.
+    Queued {
+        /// What was asked of the service manager.
+        method: String,
+        /// The unit.
+        unit: String,
+    },
+    /// It is not done, and would not be done if asked again like this.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// It was allowed, and could not be done.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Milliseconds since the machine was started, time asleep included.
+#[must_use]
+pub fn boot_time_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000)
+}
+
+impl Request {
+    /// A request of this moment.
+    ///
+    /// # Errors
+    /// When the kernel does not say which boot this is.
+    pub fn now(id: String, operation: Operation) -> std::io::Result<Self> {
+        let boot_id = std::fs::read_to_string(BOOT_ID)?.trim().to_owned();
+        Ok(Self { schema: SCHEMA, id, boot_id, issued_ms: boot_time_ms(), operation })
+    }
+}

@@ -1,0 +1,160 @@
+//! Every request that must not be carried out, over a real socket, with a bus that would notice.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use msp_agent_act::protocol::{Operation, Reply, Request, boot_time_ms};
+use msp_agent_act::refusals;
+use msp_agent_act::serve::{Surroundings, serve};
+
+struct Machine {
+    folder: tempfile::TempDir,
+    around: Surroundings,
+    /// A bus on which nobody may ever connect.
+    bus: UnixListener,
+}
+
+impl Machine {
+    fn new(user: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("act.json"), r#"{"user": "msp-agent", "units": ["web.service"]}"#).unwrap();
+        std::fs::write(path("passwd"), format!("msp-agent:x:{user}:{user}::/:/x\n")).unwrap();
+        let around = Surroundings {
+            policy: path("act.json"),
+            owner: rustix::process::geteuid().as_raw(),
+            passwd: path("passwd"),
+            notes: folder.path().to_owned(),
+            boot_id: "/proc/sys/kernel/random/boot_id".into(),
+            bus: path("bus"),
+        };
+        let bus = UnixListener::bind(path("bus")).unwrap();
+        bus.set_nonblocking(true).unwrap();
+        Self { folder, around, bus }
+    }
+
+    fn own() -> Self {
+        Self::new(rustix::process::getuid().as_raw())
+    }
+
+    fn ask(&self, bytes: &[u8]) -> Reply {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let around = self.around.clone();
+        let executor = std::thread::spawn(move || serve(theirs, &around).reply);
+        // An executor that has heard enough hangs up.
+        drop(ours.write_all(bytes));
+        drop(ours.shutdown(std::net::Shutdown::Write));
+        let mut said = String::new();
+        drop(ours.read_to_string(&mut said));
+        let reply = executor.join().unwrap();
+        if !said.is_empty() {
+            assert_eq!(serde_json::from_str::<Reply>(&said).unwrap(), reply);
+        }
+        reply
+    }
+
+    /// The reason of a refusal, after which nobody has spoken with the bus and the daemon can read of it.
+    fn refused(&self, bytes: &[u8]) -> String {
+        let Reply::Refused { reason } = self.ask(bytes) else { panic!("not refused") };
+        assert!(self.bus.accept().is_err(), "the bus was called: {reason}");
+        let listed = std::fs::read_to_string(self.folder.path().join("refused")).unwrap();
+        assert_eq!(refusals::read(&listed).last().unwrap().reason, reason);
+        reason
+    }
+}
+
+fn request(unit: &str) -> Request {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    Request::now(format!("{next:032x}"), Operation::RestartUnit { unit: unit.to_owned() }).unwrap()
+}
+
+fn line(request: &Request) -> Vec<u8> {
+    let mut line = serde_json::to_vec(request).unwrap();
+    line.push(b'\n');
+    line
+}
+
+#[test]
+fn another_user_is_refused_whatever_it_says() {
+    let machine = Machine::new(rustix::process::getuid().as_raw() + 1);
+    assert!(machine.refused(&line(&request("web.service"))).contains("may not ask"));
+    assert!(machine.refused(b"").contains("may not ask"));
+}
+
+#[test]
+fn what_is_not_on_the_list_is_refused() {
+    let machine = Machine::own();
+    for unit in ["other.service", "web", "../web.service", "web.service\0"] {
+        assert!(machine.refused(&line(&request(unit))).contains("not on the list"), "{unit}");
+    }
+    let firewall = Request { operation: Operation::RestoreFirewall {}, ..request("") };
+    assert!(machine.refused(&line(&firewall)).contains("firewall_unit"));
+}
+
+#[test]
+fn a_stale_a_future_and_a_foreign_request_are_refused() {
+    let machine = Machine::own();
+    let fresh = request("web.service");
+    for (request, said) in [
+        (Request { issued_ms: boot_time_ms().saturating_sub(31_000), ..fresh.clone() }, "older than 30 s"),
+        (Request { issued_ms: boot_time_ms() + 60_000, ..fresh.clone() }, "from the future"),
+        (Request { boot_id: "0".repeat(36), ..fresh.clone() }, "another boot"),
+        (Request { schema: 2, ..fresh.clone() }, "schema 2"),
+        (Request { id: "../../../etc/passwd".to_owned(), ..fresh.clone() }, "hexadecimal"),
+    ] {
+        assert!(machine.refused(&line(&request)).contains(said), "{said}");
+    }
+}
+
+#[test]
+fn a_request_is_good_once_and_only_so_many_within_a_minute() {
+    let machine = Machine::own();
+    let first = line(&request("web.service"));
+    // The bus of this test does not answer: the request was let through to it, and that it failed frees nothing.
+    let accepted = std::thread::spawn({
+        let bus = machine.bus.try_clone().unwrap();
+        move || {
+            bus.set_nonblocking(false).unwrap();
+            drop(bus.accept().unwrap());
+            bus.set_nonblocking(true).unwrap();
+        }
+    });
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert!(matches!(machine.ask(&first), Reply::Failed { .. }));
+    accepted.join().unwrap();
+    assert!(machine.refused(&first).contains("made before"));
+    let flood: Vec<_> = (0..20).map(|_| machine.refused(&line(&request("none.service")))).collect();
+    assert!(flood[0].contains("not on the list") && flood[19].contains("within a minute"), "{flood:?}");
+}
+
+#[test]
+fn what_is_no_request_is_refused_by_its_length_or_its_form() {
+    let machine = Machine::own();
+    let good = String::from_utf8(line(&request("web.service"))).unwrap();
+    let cases: [(Vec<u8>, &str); 8] = [
+        (vec![b' '; 100_000], "longer than 4096"),
+        (b"{}\n".to_vec(), "no request"),
+        (b"\xff\xfe\n".to_vec(), "no request"),
+        (b"".to_vec(), "ended before"),
+        (good.trim_end().as_bytes().to_vec(), "ended before"),
+        (format!("{good}{good}").into_bytes(), "more than one"),
+        (good.replace("restart_unit", "start_transient_unit").into_bytes(), "no request"),
+        (good.replace("\"unit\"", "\"command\":\"/bin/sh\",\"unit\"").into_bytes(), "no request"),
+    ];
+    for (bytes, said) in cases {
+        let reason = machine.refused(&bytes);
+        assert!(reason.contains(said), "{said}: {reason}");
+    }
+}
+
+#[test]
+fn without_a_list_of_roots_own_nothing_is_allowed() {
+    let machine = Machine::own();
+    std::fs::write(&machine.around.policy, "{").unwrap();
+    assert!(machine.refused(&line(&request("web.service"))).contains("act.json"));
+    std::fs::remove_file(Path::new(&machine.around.policy)).unwrap();
+    assert!(machine.refused(&line(&request("web.service"))).contains("cannot be read"));
+}
