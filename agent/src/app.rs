@@ -198,9 +198,7 @@ impl Agent {
         loop {
             // Every check ends in time; then each is followed, which takes a few writes.
             let policy = Arc::clone(&self.policy.borrow());
-            pace.working(
-                round::LOOKING_BACK.saturating_add(HOST_CHECK_LIMIT * 2).saturating_add(policy.longest_heal()),
-            );
+            pace.working(round::LOOKING_BACK);
             let began = self.clock.now();
             let appliance = Arc::new(Appliance {
                 machine: Arc::clone(&machine),
@@ -210,6 +208,7 @@ impl Agent {
                 catalogue: Arc::clone(&policy.catalogue),
             });
             self.reconcile(appliance.as_ref(), &self.appliance.host_id).await;
+            pace.working((HOST_CHECK_LIMIT * 2).saturating_add(policy.longest_heal_here()));
             let mut running = JoinSet::new();
             for check in host::all_of_daemon(&machine, &policy.baseline.appliance, &self.config.state_dir) {
                 let (agent, stop, threads) = (Arc::clone(&self), stop.clone(), threads.clone());

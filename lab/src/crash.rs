@@ -11,18 +11,17 @@
 
 mod milestone;
 mod moment;
-mod random;
 
 use crate::Progress;
 use crate::clinic::Clinic;
 use crate::drift::{Drift, Server};
+use crate::random::{self, Random};
 use crate::watch::{self, Known};
 use anyhow::{Context, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use milestone::{Stretch, Tail, Usual};
 pub use moment::Moment;
 use msp_contracts::rehearsal::RehearsedTime;
-use random::Random;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -316,3 +316,25 @@ fn the_default_baseline_names_all_ten_checks_and_the_windows_lists() {
     assert_eq!(baseline["windows"]["firewall_profiles"], json!(["Domain", "Private", "Public"]));
     assert!(baseline["windows"]["services"].as_array().unwrap().contains(&json!("W32Time")));
 }
+
+#[test]
+fn on_the_appliance_only_what_the_executor_may_do_is_tried_and_never_the_firewall() {
+    let run = |id: &str| ResolvedAction::RunRunbook {
+        runbook_id: id.to_owned(),
+        parameters: BTreeMap::new(),
+        phases: vec![Phase::Remediate, Phase::Verify],
+    };
+    let escalates = |decided: &ResolvedAction| matches!(decided, ResolvedAction::Escalate { .. });
+    for platform in ["nixos", "linux"] {
+        let decide = |check: &str, details: Value| decide(check, platform, details).unwrap().1;
+        let stopped = json!({"service_running": false, "stopped_service": "sshd.service"});
+        assert_eq!(decide("services", stopped), ResolvedAction::RestartService { service: "sshd.service".to_owned() });
+        assert!(escalates(&decide("services", json!({"failed_services": ["logrotate.service"]}))));
+        assert_eq!(decide("time_sync", json!({"synchronized": false})), run("RB-HOST-TIME-001"));
+        assert!(escalates(&decide("time_sync", json!({"synchronized": true, "offset_ms": 3_600_000}))));
+        assert_eq!(decide("disk", json!({"fullest_percent": 97})), run("RB-HOST-DISK-001"));
+        for check in ["firewall", "encryption", "logging", "executor"] {
+            assert!(escalates(&decide(check, json!({"firewall_enabled": false}))), "{platform} {check}");
+        }
+    }
+}

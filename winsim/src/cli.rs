@@ -3,12 +3,32 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use msp_winsim::Profile;
 
 /// A simulated Windows server: WinRM over TLS and over plain HTTP, and a drift interface on loopback.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: Option<Args>,
+}
+
+/// What the program does other than serve.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Parse PowerShell scripts, and say what keeps each from being run here; exit code 1 if anything does
+    Parse {
+        /// The scripts
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// What a server is started with.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What kind of server to be
     #[arg(long, value_enum, default_value = "member")]

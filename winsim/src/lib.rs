@@ -17,6 +17,7 @@ pub mod windows;
 mod wsman;
 
 pub use drift::{Bitlocker, Defender, Drift, WindowsBackup};
+pub use powershell::{ScriptProblem, check_script};
 pub use profiles::Profile;
 pub use server::{Server, ServerConfig, StartError};
 pub use tls::{Identity, TlsError};

@@ -2,6 +2,7 @@
 //! at the end of standard input.
 
 mod cli;
+mod parse;
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,8 +25,16 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(800);
 const COULD_NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
-    match start(cli::Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = cli::Cli::parse();
+    let result = match (cli.command, cli.serve) {
+        (Some(cli::Command::Parse { files }), _) => parse::run(&files),
+        (None, Some(args)) => start(args).map(|()| ExitCode::SUCCESS),
+        (None, None) => {
+            Err(anyhow::anyhow!("give --user and --password-file to serve, or the command parse; see --help"))
+        }
+    };
+    match result {
+        Ok(code) => code,
         Err(error) => {
             // Standard error that is closed leaves nowhere to say it.
             drop(writeln!(std::io::stderr(), "msp-winsim: {error:#}"));

@@ -229,6 +229,31 @@ fn a_port_is_all_that_plain_http_with_ntlm_takes() {
 }
 
 #[test]
+fn the_command_parse_names_file_line_column_and_reason_and_needs_no_account() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let utf16: Vec<u8> = "\u{feff}Get-Service -Name 'Spooler'".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let good = write("good.ps1", &utf16);
+    let bad = write("bad.ps1", b"$x = 1\n$y = (1 +\n");
+    let later = write("later.ps1", b"'a' &&  'b'\n");
+    let parse = |files: &[&Path]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_msp-winsim"));
+        let output = program.arg("parse").args(files).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(parse(&[&good]), (Some(0), "1 of 1 scripts parse\n".to_owned()));
+    let (code, said) = parse(&[&good, &bad, &later]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&format!("{}:3:1: syntax error: ", bad.display())), "{said}");
+    assert!(said.contains(&format!("{}:1:5: not in the subset: ", later.display())), "{said}");
+    assert!(said.ends_with("1 of 3 scripts parse\n"), "{said}");
+}
+
+#[test]
 fn a_wrong_start_says_what_is_wrong_and_what_to_do() {
     let empty = failure("\n", &[]);
     assert!(empty.contains("password file") && empty.contains("write the account's password"), "{empty}");

@@ -22,7 +22,7 @@ pub(crate) use session::encoded_bootstrap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 use winrm_rs::{WinrmClient, WinrmError};
 
@@ -30,6 +30,10 @@ use winrm_rs::{WinrmClient, WinrmError};
 const MOST_OUTPUT: usize = 1024 * 1024;
 /// A report goes into evidence, which Central Command takes up to 1 MiB: a server must not keep its own out.
 const LONGEST_REPORT: usize = 64 * 1024;
+/// So many refusals in a row are the server's word. One alone is not: on a busy machine the HTTP client sends the last
+/// message of a handshake over another connection than the first, two or three times in a hundred, and the server can
+/// only refuse it. Accounts are locked after five or more.
+const REFUSALS: u8 = 2;
 /// How much of a script's output goes into an error.
 const EXCERPT: usize = 300;
 
@@ -106,7 +110,8 @@ pub struct WindowsHost {
 /// What became of the credentials so far.
 #[derive(Debug, Default)]
 struct Logon {
-    accepted: AtomicBool,
+    /// So many logons in a row were refused.
+    refusals: AtomicU8,
     refused: AtomicBool,
 }
 
@@ -187,7 +192,7 @@ impl WindowsHost {
             Ok(output) => output,
             Err(failed) => return Err(self.failed(runbook_id, phase, failed).await),
         };
-        self.logon.accepted.store(true, Ordering::Relaxed);
+        self.logon.refusals.store(0, Ordering::Relaxed);
         self.read(runbook_id, phase, &output.stdout, &output.stderr, output.exit_code)
     }
 
@@ -197,8 +202,7 @@ impl WindowsHost {
         if let Some(other) = self.other_certificate(&error).await {
             return other;
         }
-        // A pooled connection draws a spurious 401 now and then: one is forgiven after a logon that succeeded.
-        if is_refusal(&error) && !self.logon.accepted.swap(false, Ordering::Relaxed) {
+        if is_refusal(&error) && self.logon.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS {
             self.logon.refused.store(true, Ordering::Relaxed);
         }
         // The client's own error does not lead on to what was wrong below HTTP: a certificate, a port nobody listens on.

@@ -7,7 +7,7 @@ use crate::model::status::RulesStatus;
 use crate::report::sync;
 use anyhow::Context;
 use msp_contracts::canonical;
-use msp_rules::{Catalogue, Quarantined, RuleSet, Sources};
+use msp_rules::{Catalogue, Quarantined, RuleSet, Runbook, Sources};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,17 @@ pub fn sources(rules_dir: &Path, state_dir: &Path) -> Sources {
 impl Policy {
     /// How long the slowest of the runbooks takes at most.
     pub fn longest_heal(&self) -> Duration {
-        let longest = self.catalogue.ids().map(|id| intent::longest(&self.catalogue, id)).max();
+        self.longest(|_| true)
+    }
+
+    /// The same for the appliance itself.
+    pub fn longest_heal_here(&self) -> Duration {
+        self.longest(|runbook| runbook.executor.is_some())
+    }
+
+    fn longest(&self, which: impl Fn(&Runbook) -> bool) -> Duration {
+        let which = |id: &&str| self.catalogue.get(id).is_some_and(&which);
+        let longest = self.catalogue.ids().filter(which).map(|id| intent::longest(&self.catalogue, id)).max();
         longest.and_then(|longest| Duration::try_from(longest).ok()).unwrap_or_default()
     }
 

@@ -4,13 +4,13 @@ use super::{ConfigArg, print_json};
 use crate::adapters::inventory::{self, Server};
 use crate::config::credentials;
 use crate::report::checkin;
-use crate::store::open_for_reading;
+use crate::store::{open_for_reading, statuses};
 use serde_json::json;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-/// List the Windows servers of the last check-in, and the entries that are refused
+/// List the Windows servers of the last check-in with how their checks stand, and the entries that are refused
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  msp-agent targets\n\nExit code 1 when an entry is refused or has no credentials.")]
 pub struct Args {
@@ -35,8 +35,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let targets: Vec<_> = servers
             .iter()
             .map(|(server, trouble)| {
+                let checks = statuses::on(&db, Some(&server.address.to_string()), None).unwrap_or_default();
                 json!({
-                    "hostname": server.hostname, "ip_address": server.address, "port": server.port,
+                    "checks": checks, "hostname": server.hostname, "ip_address": server.address, "port": server.port,
                     "access": server.access.words(), "credentials": trouble.is_none(),
                 })
             })
@@ -55,10 +56,23 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     for (server, trouble) in servers {
         let trouble = trouble.map_or_else(String::new, |trouble| format!("  {trouble}"));
         let address = SocketAddr::new(server.address, server.port);
-        writeln!(out, "{}  {address}  {}{trouble}", server.hostname, server.access.words())?;
+        let checks = stand(&statuses::on(&db, Some(&server.address.to_string()), None)?);
+        writeln!(out, "{}  {address}  {}  {checks}{trouble}", server.hostname, server.access.words())?;
     }
     for one in refused {
         writeln!(out, "{one}")?;
     }
     Ok(ExitCode::from(code))
+}
+
+/// How the checks of a server stand: what is not well by name, the rest as a number.
+fn stand(checks: &[statuses::Listed]) -> String {
+    if checks.is_empty() {
+        return "not looked at yet".to_owned();
+    }
+    let well = |one: &&statuses::Listed| matches!(one.status.as_str(), "compliant" | "unsupported");
+    let named =
+        checks.iter().filter(|one| !well(one)).map(|one| format!("{} {} since {}", one.check, one.status, one.since));
+    let compliant = checks.iter().filter(|one| one.status == "compliant").count();
+    named.chain([format!("{compliant} checks compliant")]).collect::<Vec<_>>().join(", ")
 }

@@ -123,6 +123,14 @@ fn a_windows_runbook_never_reaches_the_appliance_and_only_drift_is_healed() {
     for platform in [Platform::Nixos, Platform::Linux] {
         assert!(never(&|plan| plan.target.platform = platform).contains("never crosses platforms"));
     }
+    for runbook_id in ["RB-HOST-SVC-001", "RB-HOST-FIREWALL-001"] {
+        assert!(never(&|plan| plan.runbook_id = runbook_id.into()).contains("never crosses platforms"));
+        for platform in [Platform::Nixos, Platform::Linux] {
+            let mut plan = plan();
+            (plan.runbook_id, plan.target.platform) = (runbook_id.into(), platform);
+            assert_eq!(place.judge(&plan, 0), Verdict::Allow, "{runbook_id} {platform:?}");
+        }
+    }
     for status in [WireStatus::Error, WireStatus::Warning, WireStatus::Pass] {
         assert!(never(&|plan| plan.finding.status = status).contains("only drift is healed"));
     }

@@ -87,7 +87,7 @@ impl WindowsCheck {
         match self {
             Self::Firewall => firewall::read(report, baseline),
             Self::Services => services::read(report, baseline),
-            Self::Scripted(scripted) => scripted.read(report),
+            Self::Scripted(scripted) => scripted.read(report, baseline),
         }
     }
 

@@ -3,7 +3,7 @@
 //! A kill is aimed at a stretch: it comes a random while after the line that begins it. Aimed at the time since the
 //! start alone it would miss the heal, a tenth of the way, on every machine that is busy with something else.
 
-use super::random::Random;
+use crate::random::Random;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};

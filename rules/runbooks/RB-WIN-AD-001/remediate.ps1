@@ -64,13 +64,16 @@ function Read-Diagnosis {
         if ($o.dcdiag_failed -notcontains $name) { $o.dcdiag_failed += $name }
     }
 }
-function Read-State {
+function Read-Services {
     $o.stopped = @()
     foreach ($name in $required) {
         $s = Get-Service -Name $name -ErrorAction SilentlyContinue
         $o.services[$name] = if ($null -eq $s) { 'NotInstalled' } else { $s.Status.ToString() }
         if ($o.services[$name] -ne 'Running' -and ($null -ne $s -or $name -ne 'DNS')) { $o.stopped += $name }
     }
+}
+function Read-State {
+    Read-Services
     $o.replication = @()
     $o.replication_failures = $null
     $o.dcdiag_failed = @()
@@ -78,6 +81,8 @@ function Read-State {
     if ($o.services.NTDS -eq 'Running') {
         Read-Replication
         Read-Diagnosis
+        # Both take their time: a service that has stopped meanwhile is why a test fails.
+        Read-Services
     }
 }
 # The faults that are there, in words.

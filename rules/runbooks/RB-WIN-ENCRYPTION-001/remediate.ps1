@@ -38,7 +38,7 @@ function Read-Encryption {
         if ($protection -eq 'On' -and $status -like 'FullyEncrypted*') { continue }
         $open += $name
         if ($status -eq 'EncryptionInProgress') { $busy += $name }
-        $what = "${name}: VolumeStatus is $status, ProtectionStatus is $protection"
+        $what = "volume ${name} VolumeStatus is $status, ProtectionStatus is $protection"
         if ($type -eq 'Data') { $what += ' (a data volume: only a person turns encryption on there)' }
         $r.reasons += $what
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
-fn one_round_heals_and_proves_both_drifts_and_prints_one_document() {
+fn one_round_heals_all_seven_kinds_shows_every_other_case_and_prints_one_document() {
     // What configures somebody's agent does not configure the lab's.
     let mut lab = Command::new(program("msp-lab").unwrap());
     let done = lab.args(["--once", "--json"]).env("MSP_DRY_RUN", "true").env("MSP_LOG", "debug").output().unwrap();
@@ -24,18 +24,70 @@ fn one_round_heals_and_proves_both_drifts_and_prints_one_document() {
         .iter()
         .map(|d| (d["target"].as_str().unwrap(), d["check"].as_str().unwrap(), d["runbook"].as_str().unwrap()))
         .collect();
-    assert_eq!(healed, [("FS01", "firewall", "RB-WIN-FIREWALL-001"), ("DC01", "services", "RB-WIN-SVC-001")]);
+    assert_eq!(
+        healed,
+        [
+            ("FS01", "encryption", "RB-WIN-ENCRYPTION-001"),
+            ("FS01", "patching", "RB-WIN-PATCH-001"),
+            ("FS01", "firewall", "RB-WIN-FIREWALL-001"),
+            ("DC01", "services", "RB-WIN-SVC-001"),
+            ("FS01", "antivirus", "RB-WIN-AV-001"),
+            ("FS01", "logging", "RB-WIN-LOGGING-001"),
+            ("FS01", "backup", "RB-WIN-BACKUP-001"),
+            ("DC01", "directory", "RB-WIN-AD-001"),
+        ]
+    );
     for drift in drifts {
         assert_eq!((&drift["level"], &drift["outcome"]), (&1.into(), &"fixed".into()), "{drift:#}");
         assert_eq!(drift["evidence_verified"], true, "{drift:#}");
         assert!(drift["detected_ms"].as_u64().unwrap() <= drift["healed_ms"].as_u64().unwrap(), "{drift:#}");
     }
     assert!(document["evidence"]["count"].as_u64().unwrap() > 2);
+    let cases = document["cases"].as_array().unwrap();
+    assert!(cases.iter().all(|case| case["ok"] == true && case["reason"] != ""), "{cases:#?}");
+    let of = |situation: &str| {
+        let found = cases.iter().filter(|case| case["situation"] == situation);
+        found.map(|c| (c["target"].as_str().unwrap(), c["check"].as_str().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(of("deferred"), [("FS01", "encryption"), ("FS01", "patching")]);
+    assert_eq!(of("escalated"), [("FS02", "encryption"), ("FS02", "patching")]);
+    assert_eq!(of("pending"), [("WS01", "encryption"), ("CORE01", "patching"), ("DC01", "backup")]);
+    let lacking = of("unsupported");
+    for one in [
+        ("CORE01", "backup"),
+        ("WS01", "backup"),
+        ("AV01", "antivirus"),
+        ("OLD01", "encryption"),
+        ("FS01", "directory"),
+    ] {
+        assert!(lacking.contains(&one), "{lacking:?}");
+    }
+    // Compliant at the end is exactly what the machine has and what is right on it.
+    for one in document["statuses"].as_array().unwrap() {
+        let (target, check) = (one["target"].as_str().unwrap(), one["check"].as_str().unwrap());
+        let wanted = if lacking.contains(&(target, check)) { "unsupported" } else { "compliant" };
+        assert!(one["status"] == wanted || check == "services" && one["status"] == "unsupported", "{one:#}");
+    }
+
     let orders = document["orders"].as_array().unwrap();
     let ended: Vec<_> = orders.iter().map(|o| (o["class"].as_str().unwrap(), o["state"].as_str().unwrap())).collect();
     assert_eq!(ended, [("run_check", "done"), ("set_dry_run", "refused")], "{orders:#?}");
     assert!(orders[1]["reason"].as_str().unwrap().contains("order_ttl"), "{orders:#?}");
     assert!(orders.iter().all(|o| o["evidence_id"].is_string() && o["reported"] == true), "{orders:#?}");
+}
+
+#[test]
+fn after_half_a_minute_of_chaos_everything_is_healed_once_or_with_a_person_and_proved() {
+    let done =
+        Command::new(program("msp-lab").unwrap()).args(["--chaos", "--minutes", "0.5", "--json"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    let account: Value = serde_json::from_slice(&done.stdout).expect(&said);
+    assert!(done.status.success() && account["ok"] == true, "{account:#}\n{said}");
+    let count = |of: &Value| of.as_u64().unwrap();
+    assert!(count(&account["happened"]["drifts"]) >= 2, "{account:#}");
+    assert!(count(&account["healed"]) + count(&account["escalated"]) >= 2, "{account:#}");
+    assert_eq!((&account["healed_twice"], &account["pending"]), (&0.into(), &0.into()));
+    assert_eq!(account["evidence"]["chain_ok"], true);
 }
 
 #[test]

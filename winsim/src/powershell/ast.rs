@@ -17,6 +17,8 @@ pub(crate) struct Pos {
 pub(crate) struct Block {
     pub(crate) params: Vec<Param>,
     pub(crate) statements: Vec<Statement>,
+    /// `begin`, `process` and `end`, in the order in which they run; the statements are empty then.
+    pub(crate) named: Vec<Rc<Block>>,
     /// What stands between the braces of a script block, which is its text.
     pub(crate) text: Option<Rc<str>>,
 }
@@ -25,7 +27,20 @@ pub(crate) struct Block {
 pub(crate) struct Param {
     pub(crate) name: String,
     pub(crate) type_name: Option<TypeName>,
+    /// Attributes that say something about its values.
+    pub(crate) attributes: Vec<Attribute>,
     pub(crate) default: Option<Expr>,
+}
+
+/// `[Name(...)]`. What stands in its parentheses is not kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Attribute {
+    pub(crate) name: String,
+    pub(crate) pos: Pos,
+    /// `[Parameter(Mandatory)]`
+    pub(crate) mandatory: bool,
+    /// Whether to leave it out makes no difference here.
+    pub(crate) harmless: bool,
 }
 
 /// A type literal as written between brackets.
@@ -73,6 +88,7 @@ pub(crate) enum StatementKind {
         body: Rc<Block>,
     },
     Switch {
+        mode: SwitchMode,
         subject: Box<Statement>,
         arms: Vec<(Expr, Rc<Block>)>,
         default: Option<Rc<Block>>,
@@ -86,11 +102,20 @@ pub(crate) enum StatementKind {
         name: String,
         body: Rc<Block>,
     },
+    /// Read, and outside the subset when it is reached.
+    Refused(String),
     Throw(Option<Box<Statement>>),
     Return(Option<Box<Statement>>),
     Exit(Option<Box<Statement>>),
     Break,
     Continue,
+}
+
+/// How `switch` compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SwitchMode {
+    pub(crate) comparison: Comparison,
+    pub(crate) case: CaseRule,
 }
 
 #[derive(Debug, PartialEq)]
@@ -134,6 +159,8 @@ pub(crate) struct Redirection {
     pub(crate) from: Stream,
     /// Into the output; otherwise nowhere.
     pub(crate) to_output: bool,
+    /// Why it is outside the subset, if it is.
+    pub(crate) refused: Option<&'static str>,
 }
 
 /// A stream that can be redirected. Of the other ones the subset has warnings only.
@@ -150,6 +177,8 @@ pub(crate) enum CommandName {
     Name(String),
     /// `& $block`
     Invoke(Expr),
+    /// Outside the subset when it is reached.
+    Refused(&'static str),
     /// `. $block`: in the scope of the caller.
     Dot(Expr),
 }
@@ -191,6 +220,8 @@ pub(crate) enum ExprKind {
     /// `@{ ... }`
     Table(Vec<(Expr, Statement)>),
     ScriptBlock(Rc<Block>),
+    /// Read, and outside the subset when it is reached.
+    Refused(String),
     Type(TypeName),
     /// `[ordered]@{}` and `[PSCustomObject]@{}` are casts too.
     Cast {
@@ -245,6 +276,7 @@ pub(crate) struct Variable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnaryOp {
     Not,
+    BitNot,
     Minus,
     Plus,
     Join,
@@ -273,6 +305,11 @@ pub(crate) enum BinaryOp {
     Is,
     IsNot,
     As,
+    BitAnd,
+    BitOr,
+    BitXor,
+    ShiftLeft,
+    ShiftRight,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,7 +35,11 @@ pub(super) fn find_cmdlet(name: &str) -> Option<&'static super::cmdlets::Cmdlet>
 impl Interpreter {
     /// A command that stands first in its pipeline.
     pub(super) fn run_command(&mut self, command: &Command, out: &mut dyn Sink) -> Run<()> {
+        if let Some((what, pos)) = command.redirections.iter().find_map(|r| Some((r.refused?, r.pos))) {
+            return Err(Signal::unsupported(what, pos));
+        }
         match &command.name {
+            CommandName::Refused(what) => Err(Signal::unsupported(*what, command.pos)),
             CommandName::Invoke(expr) => match self.eval(expr)? {
                 Value::ScriptBlock(block) => {
                     let args = self.arguments(command)?;
@@ -221,6 +225,12 @@ impl Interpreter {
         }
         let mut rest = rest.into_iter();
         for (param, slot) in body.params.iter().zip(given) {
+            if let Some(attribute) = param.attributes.iter().find(|a| !a.harmless) {
+                return Err(Signal::unsupported(
+                    format!("The attribute [{}] of a parameter", attribute.name),
+                    attribute.pos,
+                ));
+            }
             let is_switch = param.type_name.as_ref().is_some_and(|t| same_name(&t.name, "switch"));
             let value = match slot {
                 Some(value) => Some(value),
@@ -230,6 +240,10 @@ impl Interpreter {
             let value = match (value, &param.default) {
                 (Some(value), _) => value,
                 (None, Some(default)) => self.eval(default)?,
+                (None, None) if param.attributes.iter().any(|a| a.mandatory) => {
+                    let what = format!("A call without the mandatory parameter '{}'", param.name);
+                    return Err(Signal::unsupported(what, command.pos));
+                }
                 (None, None) if is_switch => Value::Bool(false),
                 (None, None) => Value::Null,
             };

@@ -43,6 +43,7 @@ impl Interpreter {
                 }
                 self.statement_value(statement)
             }
+            ExprKind::Refused(what) => Err(Signal::unsupported(what.clone(), expr.pos)),
             ExprKind::Table(entries) => self.table(entries, false),
             ExprKind::ScriptBlock(block) => Ok(Value::ScriptBlock(Rc::clone(block))),
             ExprKind::Type(name) => super::types::resolve(name).map(Value::Type),
@@ -167,6 +168,7 @@ impl Interpreter {
         let value = self.eval(value)?;
         match op {
             UnaryOp::Not => Ok(Value::Bool(!value.is_true())),
+            UnaryOp::BitNot => self.to_int(&value).map(|n| Value::Int(!n)),
             UnaryOp::Comma => {
                 self.charge_container()?;
                 Ok(Value::array(vec![value]))

@@ -239,12 +239,16 @@ impl Lexer {
             "kb" => 1 << 10,
             "mb" => 1 << 20,
             "gb" => 1 << 30,
+            "tb" => 1 << 40,
+            "pb" => 1 << 50,
+            // A number of 64 bits, as all are here.
+            "l" if !fraction => 1,
             _ => return Err(bad_number(start, &format!("{text}{suffix}"))),
         };
         self.advance(suffix.len());
         if fraction {
             let value: f64 = text.parse().map_err(|_| bad_number(start, &text))?;
-            #[allow(clippy::cast_precision_loss)] // a power of two below 2^31: exact
+            #[allow(clippy::cast_precision_loss)] // a power of two below 2^53: exact
             return Ok(Number::Double(value * factor as f64));
         }
         text.parse::<i64>()

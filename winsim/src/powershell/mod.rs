@@ -42,6 +42,44 @@ pub(crate) use interpreter::Host;
 /// The stack that a thread needs to run any script within the limits.
 pub(crate) const STACK_BYTES: usize = 64 << 20;
 
+/// What keeps a script from being run here, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptProblem {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// What it is.
+    pub message: String,
+    /// Whether PowerShell itself would take it, as far as this parser can tell.
+    pub outside_subset: bool,
+}
+
+/// Parses a script without running it. Needs a thread with a large stack for scripts that nest deeply, and makes one.
+///
+/// # Errors
+/// The first problem.
+pub fn check_script(text: &str) -> Result<(), ScriptProblem> {
+    let parse = || {
+        parser::parse(text, 0).map(drop).map_err(|error| ScriptProblem {
+            line: error.pos.line,
+            column: error.pos.column,
+            outside_subset: error.id == lexer::SyntaxError::NOT_IN_SUBSET,
+            message: error.message,
+        })
+    };
+    let no_thread = || ScriptProblem {
+        line: 1,
+        column: 1,
+        message: "no thread could be made to parse on".to_owned(),
+        outside_subset: true,
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, parse);
+        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| Err(no_thread()))
+    })
+}
+
 /// Runs a script to its end and returns the exit code of `powershell.exe`. Needs a thread with [`STACK_BYTES`] of stack.
 pub(crate) fn run(script: &str, machine: Arc<Machine>, actor: Actor, host: Box<dyn Host>) -> i32 {
     let mut interpreter = Interpreter::new(machine, actor, host, script);

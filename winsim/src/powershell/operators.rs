@@ -45,6 +45,21 @@ impl Interpreter {
             BinaryOp::Is => Ok(Value::Bool(self.is_type(left, right, pos)?)),
             BinaryOp::IsNot => Ok(Value::Bool(!self.is_type(left, right, pos)?)),
             BinaryOp::As => Err(Signal::unsupported("The operator '-as'", pos)),
+            BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor | BinaryOp::ShiftLeft | BinaryOp::ShiftRight => {
+                let (a, b) = (self.to_int(left)?, self.to_int(right)?);
+                // A number of 32 bits stays one, and shifts by the low five bits of the count, as in .NET.
+                let narrow = i32::try_from(a).ok();
+                let places = u32::try_from(b & if narrow.is_some() { 31 } else { 63 }).unwrap_or(0);
+                Ok(Value::Int(match (op, narrow) {
+                    (BinaryOp::BitAnd, _) => a & b,
+                    (BinaryOp::BitOr, _) => a | b,
+                    (BinaryOp::BitXor, _) => a ^ b,
+                    (BinaryOp::ShiftLeft, Some(n)) => i64::from(n.wrapping_shl(places)),
+                    (BinaryOp::ShiftLeft, None) => a.wrapping_shl(places),
+                    (_, Some(n)) => i64::from(n.wrapping_shr(places)),
+                    (_, None) => a.wrapping_shr(places),
+                }))
+            }
         }
     }
 
@@ -159,7 +174,13 @@ impl Interpreter {
         Ok(Value::array(items))
     }
 
-    fn compare(&mut self, comparison: Comparison, case: CaseRule, left: &Value, right: &Value) -> Run<Value> {
+    pub(super) fn compare(
+        &mut self,
+        comparison: Comparison,
+        case: CaseRule,
+        left: &Value,
+        right: &Value,
+    ) -> Run<Value> {
         let respect = case == CaseRule::Respect;
         match comparison {
             Comparison::Contains => return Ok(Value::Bool(self.contains(left, right, respect)?)),

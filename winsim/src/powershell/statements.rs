@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use super::ast::{AssignOp, Block, Catch, Element, Expr, ExprKind, Pipeline, Pos, Statement, StatementKind};
+use super::ast::{
+    AssignOp, Block, CaseRule, Catch, Comparison, Element, Expr, ExprKind, Pipeline, Pos, Statement, StatementKind,
+    SwitchMode,
+};
 use super::error::{ErrorRecord, Run, Signal};
 use super::interpreter::{ErrorAction, Interpreter};
 use super::pipeline::{Collect, Sink};
@@ -11,6 +14,10 @@ use super::value::Value;
 impl Interpreter {
     /// Runs the statements of a block. An error that ends only its statement is reported here, outside any `try`.
     pub(super) fn run_block(&mut self, block: &Block, out: &mut dyn Sink) -> Run<()> {
+        // Nothing comes in through a pipeline here, so `process` runs once, between `begin` and `end`.
+        for part in &block.named {
+            self.deeper(|i| i.run_block(part, out))?;
+        }
         for statement in &block.statements {
             match self.deeper(|i| i.run_statement(statement, out)) {
                 Ok(()) => {}
@@ -85,7 +92,10 @@ impl Interpreter {
             StatementKind::For { init, condition, step, body } => {
                 self.run_for(init.as_deref(), condition.as_deref(), step.as_deref(), body, out)
             }
-            StatementKind::Switch { subject, arms, default } => self.run_switch(subject, arms, default.as_ref(), out),
+            StatementKind::Switch { mode, subject, arms, default } => {
+                self.run_switch(*mode, subject, arms, default.as_ref(), out)
+            }
+            StatementKind::Refused(what) => Err(Signal::unsupported(what.clone(), statement.pos)),
             StatementKind::Try { body, catch, finally } => self.run_try(body, catch, finally.as_ref(), out),
             StatementKind::Function { name, body } => {
                 self.define_function(name, Rc::clone(body));
@@ -178,6 +188,7 @@ impl Interpreter {
 
     fn run_switch(
         &mut self,
+        mode: SwitchMode,
         subject: &Statement,
         arms: &[(Expr, Rc<Block>)],
         default: Option<&Rc<Block>>,
@@ -186,8 +197,7 @@ impl Interpreter {
         for item in self.statement_value(subject)?.enumerate() {
             let mut matched = false;
             for (pattern, body) in arms {
-                let pattern = self.eval(pattern)?;
-                if !self.equals(&item, &pattern, false) {
+                if !self.arm_matches(mode, &item, pattern)? {
                     continue;
                 }
                 matched = true;
@@ -208,6 +218,21 @@ impl Interpreter {
             }
         }
         Ok(())
+    }
+
+    /// Whether an arm of `switch` is for this value: by comparison, or by what its script block says.
+    fn arm_matches(&mut self, mode: SwitchMode, item: &Value, pattern: &Expr) -> Run<bool> {
+        let pattern = self.eval(pattern)?;
+        if let Value::ScriptBlock(block) = &pattern {
+            let mut answer = Collect::default();
+            self.run_script_block(block, item.clone(), &mut answer)?;
+            return Ok(Value::from_output(answer.0).is_true());
+        }
+        if mode.comparison == Comparison::Eq {
+            return Ok(self.equals(item, &pattern, mode.case == CaseRule::Respect));
+        }
+        let result = self.compare(mode.comparison, mode.case, item, &pattern)?;
+        Ok(result.is_true())
     }
 
     fn run_try(&mut self, body: &Block, catch: &[Catch], finally: Option<&Rc<Block>>, out: &mut dyn Sink) -> Run<()> {
@@ -259,6 +284,23 @@ impl Interpreter {
         Err(Signal::Error { record: Rc::new(record), stops_script: true })
     }
 
+    /// `$a, $b = 1, 2, 3`: the last target takes what is left.
+    fn assign_each(&mut self, targets: &[Expr], value: &Value) -> Run<()> {
+        let mut values = value.enumerate().into_iter();
+        for (index, target) in targets.iter().enumerate() {
+            let value = if index + 1 < targets.len() {
+                values.next().unwrap_or(Value::Null)
+            } else {
+                match Value::from_output(values.by_ref().collect()) {
+                    Value::Void => Value::Null,
+                    rest => rest,
+                }
+            };
+            self.assign(target, AssignOp::Set, value)?;
+        }
+        Ok(())
+    }
+
     fn assign(&mut self, target: &Expr, op: AssignOp, value: Value) -> Run<()> {
         let value = match op {
             AssignOp::Set => value,
@@ -269,6 +311,8 @@ impl Interpreter {
         };
         match &target.kind {
             ExprKind::Variable(variable) => self.set_variable(variable, value, target.pos),
+            ExprKind::List(targets) if op == AssignOp::Set => self.assign_each(targets, &value),
+            ExprKind::Refused(what) => Err(Signal::unsupported(what.clone(), target.pos)),
             ExprKind::Cast { to, value: inner } => {
                 let value = self.cast(to, value)?;
                 self.assign(inner, AssignOp::Set, value)

@@ -21,6 +21,10 @@ const LONGEST_FILE: usize = 449;
 /// What a module of the agent may use beside itself; `None` for a module that has no place yet.
 fn may_use(module: &str) -> Option<Vec<&'static str>> {
     if let Some(stage) = STAGES.iter().position(|stage| *stage == module) {
+        // What the executor refused is a thing to sense; to ask it for something is the adapter's business.
+        if module == "sense" {
+            return Some([&BELOW_STAGES[..], &["msp_agent_act"]].concat());
+        }
         return Some([&BELOW_STAGES[..], &STAGES[..stage]].concat());
     }
     Some(match module {
@@ -29,7 +33,9 @@ fn may_use(module: &str) -> Option<Vec<&'static str>> {
         "guard" => {
             vec!["adapters", "causes", "clock", "config", "model", "redact", "store", "msp_contracts", "msp_rules"]
         }
-        "adapters" => vec!["causes", "clock", "config", "model", "redact", "msp_contracts", "msp_rules"],
+        "adapters" => {
+            vec!["causes", "clock", "config", "model", "redact", "msp_agent_act", "msp_contracts", "msp_rules"]
+        }
         "config" => vec!["causes", "clock", "model", "msp_contracts", "msp_rules"],
         "store" => vec!["causes", "clock", "model", "msp_contracts"],
         "redact" => vec!["model", "msp_contracts"],

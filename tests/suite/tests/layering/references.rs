@@ -12,7 +12,7 @@ pub struct Reference {
 }
 
 /// The libraries of this workspace that the layering speaks of.
-const LIBRARIES: [&str; 2] = ["msp_contracts", "msp_rules"];
+const LIBRARIES: [&str; 3] = ["msp_agent_act", "msp_contracts", "msp_rules"];
 
 /// All references in `source`, which is the module `module` of its crate.
 pub fn references(source: &str, module: Vec<String>) -> syn::Result<Vec<Reference>> {

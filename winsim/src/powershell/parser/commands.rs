@@ -1,6 +1,6 @@
 //! Command calls: a name and its arguments, in which bare words are text.
 
-use super::super::ast::{Arg, Command, CommandName, Expr, ExprKind, Redirection, Stream};
+use super::super::ast::{Arg, Command, CommandName, Expr, ExprKind, Part, Redirection, Stream};
 use super::super::lexer::{SyntaxError, is_dash, is_double_quote, is_single_quote};
 use super::{Parsed, Parser};
 
@@ -21,10 +21,12 @@ impl Parser {
             Some('.') if self.lexer.peek_at(1).is_some_and(|c| c.is_whitespace() || matches!(c, '$' | '{' | '(')) => {
                 self.lexer.bump();
                 self.skip()?;
-                if !self.at_expression() {
-                    return Err(SyntaxError::unsupported(pos, "Dot sourcing a file"));
+                if self.at_expression() {
+                    CommandName::Dot(self.single_argument()?)
+                } else {
+                    self.expandable_word()?;
+                    CommandName::Refused("Dot sourcing a file")
                 }
-                CommandName::Dot(self.primary_with_members()?)
             }
             _ => CommandName::Name(self.bareword()?),
         };
@@ -42,7 +44,7 @@ impl Parser {
     }
 
     /// `2>&1`, or a stream into `$null`. Files are not in the subset.
-    fn redirection(&mut self) -> Parsed<Redirection> {
+    pub(super) fn redirection(&mut self) -> Parsed<Redirection> {
         let pos = self.lexer.pos();
         let from = match self.lexer.peek() {
             Some('*') => Stream::All,
@@ -57,18 +59,16 @@ impl Parser {
         self.lexer.eat('>');
         if self.lexer.peek() == Some('&') {
             let to_output = self.lexer.peek_at(1) == Some('1') && matches!(from, Stream::Errors | Stream::All);
-            if !to_output {
-                return Err(SyntaxError::unsupported(pos, "Redirection into a stream other than 1"));
-            }
             self.lexer.advance(2);
-            return Ok(Redirection { pos, from, to_output });
+            let refused = (!to_output).then_some("Redirection into a stream other than 1");
+            return Ok(Redirection { pos, from, to_output, refused });
         }
         self.skip()?;
         match self.single_argument()?.kind {
             ExprKind::Variable(v) if v.scope.is_none() && v.name.eq_ignore_ascii_case("null") => {
-                Ok(Redirection { pos, from, to_output: false })
+                Ok(Redirection { pos, from, to_output: false, refused: None })
             }
-            _ => Err(SyntaxError::unsupported(pos, "Redirection to a file")),
+            _ => Ok(Redirection { pos, from, to_output: false, refused: Some("Redirection to a file") }),
         }
     }
 
@@ -97,7 +97,7 @@ impl Parser {
     }
 
     /// One argument, or several joined by commas.
-    fn argument_value(&mut self) -> Parsed<Expr> {
+    pub(super) fn argument_value(&mut self) -> Parsed<Expr> {
         let first = self.single_argument()?;
         let pos = first.pos;
         let mut items = vec![first];
@@ -118,6 +118,7 @@ impl Parser {
     }
 
     fn single_argument(&mut self) -> Parsed<Expr> {
+        let start = self.lexer.pos();
         let next = self.lexer.peek_at(1);
         let expression = match self.lexer.peek() {
             Some('$' | '(' | '{') => true,
@@ -130,8 +131,16 @@ impl Parser {
         }
         let value = self.nested(Self::primary_with_members)?;
         match self.lexer.peek() {
-            Some(c) if !c.is_whitespace() && !matches!(c, ',' | ';' | '|' | ')' | '}' | '&') => {
-                Err(SyntaxError::unsupported(self.lexer.pos(), "An argument that joins an expression and a bare word"))
+            Some(c) if !c.is_whitespace() && !matches!(c, ',' | ';' | '|' | ')' | '{' | '}' | '&') => {
+                let plain = matches!(value.kind, ExprKind::Variable(_) | ExprKind::SubExpression(_));
+                if plain && !is_single_quote(c) && !is_double_quote(c) && c != '(' {
+                    // `$folder\\file` is one text.
+                    self.lexer.rewind(start);
+                    return self.expandable_word();
+                }
+                self.expandable_word()?;
+                let what = "An argument that joins an expression and a bare word".to_owned();
+                Ok(Expr { pos: start, kind: ExprKind::Refused(what) })
             }
             _ => Ok(value),
         }
@@ -140,7 +149,10 @@ impl Parser {
     /// A bare word as a value: a number if it reads as one, else text.
     pub(super) fn bareword_expression(&mut self) -> Parsed<Expr> {
         let pos = self.lexer.pos();
-        let word = self.bareword()?;
+        let word = self.expandable_word()?;
+        let ExprKind::Str(word) = word.kind else {
+            return Ok(word);
+        };
         let number =
             if word.starts_with(|c: char| c.is_ascii_digit() || c == '-') { word.parse::<i64>().ok() } else { None };
         let kind = match number {
@@ -151,6 +163,57 @@ impl Parser {
             },
         };
         Ok(Expr { pos, kind })
+    }
+
+    /// A bare word in which `$variables`, `$( )` and quotes may stand: one text, as in double quotes.
+    pub(super) fn expandable_word(&mut self) -> Parsed<Expr> {
+        let pos = self.lexer.pos();
+        let (mut parts, mut text) = (Vec::new(), String::new());
+        let flush = |parts: &mut Vec<Part>, text: &mut String| {
+            if !text.is_empty() {
+                parts.push(Part::Text(std::mem::take(text)));
+            }
+        };
+        while let Some(c) = self.lexer.peek() {
+            let here = self.lexer.pos();
+            let next = self.lexer.peek_at(1);
+            match c {
+                ';' | '|' | '(' | ')' | '{' | '}' | ',' | '&' | '<' | '>' => break,
+                c if c.is_whitespace() => break,
+                '$' if next.is_some_and(|n| n.is_alphanumeric() || matches!(n, '_' | '{' | '(')) => {
+                    flush(&mut parts, &mut text);
+                    self.lexer.bump();
+                    let value = if self.lexer.eat('(') {
+                        Expr { pos: here, kind: ExprKind::SubExpression(self.block_until(Some(')'))?) }
+                    } else {
+                        self.variable(here)?
+                    };
+                    parts.push(Part::Expr(value));
+                }
+                c if is_single_quote(c) => {
+                    self.lexer.bump();
+                    text.push_str(&self.lexer.read_verbatim(here)?);
+                }
+                c if is_double_quote(c) => {
+                    self.lexer.bump();
+                    flush(&mut parts, &mut text);
+                    parts.push(Part::Expr(self.interpolated(here)?));
+                }
+                '`' => {
+                    self.lexer.bump();
+                    text.push_str(&self.lexer.read_escape());
+                }
+                c => {
+                    text.push(c);
+                    self.lexer.bump();
+                }
+            }
+        }
+        if parts.is_empty() {
+            return if text.is_empty() { Err(self.unexpected()) } else { Ok(Expr { pos, kind: ExprKind::Str(text) }) };
+        }
+        flush(&mut parts, &mut text);
+        Ok(Expr { pos, kind: ExprKind::Interpolated(parts) })
     }
 
     /// Text up to a blank or a character that ends a word.

@@ -15,6 +15,7 @@ impl Parser {
             Some('@') => matches!(next, Some('(' | '{' | '\'' | '"')),
             Some(c) if is_single_quote(c) || is_double_quote(c) || c.is_ascii_digit() => true,
             Some('+') => true,
+            Some('.') => next.is_some_and(|n| n.is_ascii_digit()),
             Some(c) if is_dash(c) => match self.lexer.peek_operator() {
                 Some(word) => matches!(word.as_str(), "not" | "join" | "split" | "bnot"),
                 None => true,
@@ -38,7 +39,18 @@ impl Parser {
             if p.lexer.peek() == Some('[') {
                 return p.cast_or_type(pos);
             }
-            p.primary_with_members()
+            let target = p.primary_with_members()?;
+            // `$i ++` too, where a blank stands between.
+            if matches!(target.kind, ExprKind::Variable(_) | ExprKind::Member { .. } | ExprKind::Index { .. }) {
+                let before = p.lexer.pos();
+                p.skip()?;
+                if let Some(by) = p.step_operator() {
+                    let kind = ExprKind::Step { target: Box::new(target), by, prefix: false };
+                    return Ok(Expr { pos, kind });
+                }
+                p.lexer.rewind(before);
+            }
+            Ok(target)
         })
     }
 
@@ -48,6 +60,7 @@ impl Parser {
                 "not" => UnaryOp::Not,
                 "join" => UnaryOp::Join,
                 "split" => UnaryOp::Split,
+                "bnot" => UnaryOp::BitNot,
                 _ => return None,
             };
             self.lexer.advance(word.len() + 1);
@@ -57,7 +70,7 @@ impl Parser {
         let op = match self.lexer.peek()? {
             '!' => UnaryOp::Not,
             ',' => UnaryOp::Comma,
-            '-' if next != Some('-') => UnaryOp::Minus,
+            c if is_dash(c) && !next.is_some_and(is_dash) => UnaryOp::Minus,
             '+' if next != Some('+') => UnaryOp::Plus,
             _ => return None,
         };
@@ -77,6 +90,9 @@ impl Parser {
 
     fn cast_or_type(&mut self, pos: Pos) -> Parsed<Expr> {
         self.lexer.bump();
+        if let Some(attribute) = self.attribute()? {
+            return self.attributed(&attribute);
+        }
         let to = self.type_name()?;
         let after = self.lexer.pos();
         if self.lexer.peek() == Some(':') || self.lexer.peek() == Some('.') {
@@ -104,7 +120,11 @@ impl Parser {
                     self.lexer.bump();
                     break;
                 }
-                Some(c) if c.is_alphanumeric() || matches!(c, '.' | '_' | '[' | ']' | '+') => {
+                Some(c)
+                    if c.is_alphanumeric()
+                        || matches!(c, '.' | '_' | '[' | ']' | '+' | '`')
+                        || (c == ',' && depth > 0) =>
+                {
                     match c {
                         '[' => depth += 1,
                         ']' => depth = depth.saturating_sub(1),
@@ -116,7 +136,7 @@ impl Parser {
                 Some(c) if c.is_whitespace() && c != '\n' => {
                     self.lexer.bump();
                 }
-                Some('(' | ',') => return Err(SyntaxError::unsupported(pos, "An attribute or generic type")),
+                Some('(' | ',') => return Err(SyntaxError::unsupported(pos, "This form of a type")),
                 _ => {
                     self.expect(']', "at the end of a type")?;
                 }
@@ -148,6 +168,7 @@ impl Parser {
                 }
                 (Some(':'), Some(':')) => {
                     self.lexer.advance(2);
+                    self.skip_lines()?;
                     target = self.member(target, pos, true)?;
                 }
                 (Some('['), _) => {
@@ -180,11 +201,21 @@ impl Parser {
                 return Err(self.lexer.error("Missing property name after reference operator.", "MissingPropertyName"));
             }
         };
+        // `.Where{ }` is `.Where({ })`.
+        if self.lexer.peek() == Some('{')
+            && let ExprKind::Str(method) = &name.kind
+            && ["where", "foreach"].contains(&method.to_ascii_lowercase().as_str())
+        {
+            let (name, block) = (method.clone(), self.primary()?);
+            let kind = ExprKind::Call { target: Box::new(target), name, args: vec![block], is_static };
+            return Ok(Expr { pos, kind });
+        }
         if self.lexer.peek() == Some('(') {
             self.lexer.bump();
             let args = self.arguments()?;
             let ExprKind::Str(name) = name.kind else {
-                return Err(SyntaxError::unsupported(name_pos, "A method whose name is computed"));
+                let what = "A method whose name is computed".to_owned();
+                return Ok(Expr { pos: name_pos, kind: ExprKind::Refused(what) });
             };
             return Ok(Expr { pos, kind: ExprKind::Call { target: Box::new(target), name, args, is_static } });
         }
@@ -255,7 +286,7 @@ impl Parser {
                 self.lexer.bump();
                 return self.interpolated(pos);
             }
-            c if c.is_ascii_digit() => match self.lexer.read_number()? {
+            c if c.is_ascii_digit() || (c == '.' && self.at_expression()) => match self.lexer.read_number()? {
                 Number::Int(n) => ExprKind::Int(n),
                 Number::Double(n) => ExprKind::Double(n),
             },
@@ -266,10 +297,13 @@ impl Parser {
 
     fn at_literal(&mut self, pos: Pos) -> Parsed<Expr> {
         self.lexer.bump();
+        if self.lexer.peek().is_some_and(|c| is_single_quote(c) || is_double_quote(c)) {
+            return self.here_string(pos);
+        }
         let kind = match self.lexer.bump() {
             Some('(') => ExprKind::ArrayOf(self.block_until(Some(')'))?),
             Some('{') => self.with_lists(true, Self::table)?,
-            _ => return Err(SyntaxError::unsupported(pos, "A here-string")),
+            _ => return Err(self.unexpected()),
         };
         Ok(Expr { pos, kind })
     }

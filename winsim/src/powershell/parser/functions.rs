@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::ast::{ExprKind, Param, StatementKind};
-use super::super::lexer::SyntaxError;
+use super::super::ast::{Block, ExprKind, Param, StatementKind};
 use super::{Parsed, Parser};
 
 impl Parser {
@@ -26,6 +25,15 @@ impl Parser {
         Ok(StatementKind::Function { name, body: Rc::new(body) })
     }
 
+    /// `filter Name { }`: a function whose body is its `process`.
+    pub(super) fn filter_statement(&mut self) -> Parsed<StatementKind> {
+        let StatementKind::Function { name, body } = self.function_statement()? else {
+            return Err(self.unexpected());
+        };
+        let outer = Block { params: Vec::new(), statements: Vec::new(), named: vec![body], text: None };
+        Ok(StatementKind::Function { name, body: Rc::new(outer) })
+    }
+
     /// Parameters up to the closing parenthesis; the opening one is consumed.
     pub(super) fn parameters(&mut self) -> Parsed<Vec<Param>> {
         let mut params = Vec::new();
@@ -35,12 +43,13 @@ impl Parser {
                 return Ok(params);
             }
             let mut type_name = None;
+            let mut attributes = Vec::new();
             while self.lexer.eat('[') {
-                let found = self.type_name()?;
-                self.skip_lines()?;
-                if type_name.replace(found).is_some() {
-                    return Err(SyntaxError::unsupported(self.lexer.pos(), "A parameter with two types or attributes"));
+                match self.attribute()? {
+                    Some(attribute) => attributes.push(attribute),
+                    None => type_name = Some(self.type_name()?),
                 }
+                self.skip_lines()?;
             }
             let pos = self.lexer.pos();
             if !self.lexer.eat('$') {
@@ -56,7 +65,8 @@ impl Parser {
             } else {
                 None
             };
-            params.push(Param { name: variable.name, type_name, default });
+            attributes.retain(|a| !a.harmless || a.mandatory);
+            params.push(Param { name: variable.name, type_name, attributes, default });
             self.skip_lines()?;
             if !self.lexer.eat(',') && self.lexer.peek() != Some(')') {
                 return Err(self.unexpected());

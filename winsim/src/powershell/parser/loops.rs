@@ -1,6 +1,6 @@
 //! Loops and `switch`.
 
-use super::super::ast::{ExprKind, Statement, StatementKind};
+use super::super::ast::{CaseRule, Comparison, ExprKind, Statement, StatementKind, SwitchMode};
 use super::super::lexer::SyntaxError;
 use super::{Parsed, Parser};
 
@@ -64,8 +64,24 @@ impl Parser {
 
     pub(super) fn switch_statement(&mut self) -> Parsed<StatementKind> {
         self.skip_lines()?;
-        if self.lexer.peek() == Some('-') {
-            return Err(SyntaxError::unsupported(self.lexer.pos(), "A switch with options"));
+        let mut file = false;
+        let mut mode = SwitchMode { comparison: Comparison::Eq, case: CaseRule::Ignore };
+        while let Some(option) = self.lexer.peek_operator() {
+            match option.as_str() {
+                "regex" => mode.comparison = Comparison::Match,
+                "wildcard" => mode.comparison = Comparison::Like,
+                "exact" => mode.comparison = Comparison::Eq,
+                "file" => file = true,
+                "casesensitive" => mode.case = CaseRule::Respect,
+                _ => return Err(SyntaxError::unsupported(self.lexer.pos(), &format!("switch -{option}"))),
+            }
+            self.lexer.advance(option.len() + 1);
+            self.skip_lines()?;
+        }
+        if file {
+            self.argument_value()?;
+            self.braced_arms()?;
+            return Ok(StatementKind::Refused("switch -file".to_owned()));
         }
         let subject = Box::new(self.condition()?);
         self.skip_lines()?;
@@ -75,17 +91,22 @@ impl Parser {
         loop {
             self.skip_separators()?;
             if self.lexer.eat('}') {
-                return Ok(StatementKind::Switch { subject, arms, default });
+                return Ok(StatementKind::Switch { mode, subject, arms, default });
             }
             if self.lexer.eat_keyword("default") {
                 default = Some(self.braced()?);
                 continue;
             }
-            let pattern = if self.at_expression() { self.primary_with_members()? } else { self.bareword_expression()? };
-            if matches!(pattern.kind, ExprKind::ScriptBlock(_)) {
-                return Err(SyntaxError::unsupported(pattern.pos, "A switch arm with a script block as its condition"));
-            }
+            let pattern = if self.at_expression() { self.unary()? } else { self.bareword_expression()? };
             arms.push((pattern, self.braced()?));
         }
+    }
+
+    /// The arms of a `switch` that is not run, stepped over.
+    fn braced_arms(&mut self) -> Parsed<()> {
+        self.skip_lines()?;
+        let start = self.lexer.pos();
+        self.expect('{', "after switch")?;
+        self.skip_bracketed('{', '}', start)
     }
 }

@@ -1,7 +1,8 @@
 //! Text to syntax tree, by recursive descent over the [`Lexer`].
 //!
-//! Syntax that PowerShell has and the subset has not is refused by name and position, never skipped: a script that would
-//! mean something else here than on a real server must not run at all. Nesting and chains are limited, so that hostile
+//! Syntax that PowerShell has and the subset has not is refused by name and position, never skipped: a script must not mean
+//! something else here than on a real server. What is easily read is refused when it is reached (`tolerant`), the rest
+//! before anything runs. Nesting and chains are limited, so that hostile
 //! text cannot exhaust the stack.
 
 mod commands;
@@ -11,6 +12,7 @@ mod loops;
 mod operators;
 mod statements;
 mod strings;
+mod tolerant;
 
 use super::ast::Block;
 use super::lexer::{Lexer, SyntaxError};

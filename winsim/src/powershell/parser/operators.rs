@@ -1,7 +1,7 @@
 //! Binary operators by precedence, from `-and` down to `..`.
 
 use super::super::ast::{BinaryOp, CaseRule, Comparison, Expr, ExprKind};
-use super::super::lexer::SyntaxError;
+use super::super::lexer::{SyntaxError, is_dash};
 use super::{LONGEST_CHAIN, Parsed, Parser};
 
 /// Finds an operator of one level at the cursor: which, and how many characters it takes. Consumes nothing.
@@ -78,6 +78,11 @@ impl Parser {
             "is" => BinaryOp::Is,
             "isnot" => BinaryOp::IsNot,
             "as" => BinaryOp::As,
+            "band" => BinaryOp::BitAnd,
+            "bor" => BinaryOp::BitOr,
+            "bxor" => BinaryOp::BitXor,
+            "shl" => BinaryOp::ShiftLeft,
+            "shr" => BinaryOp::ShiftRight,
             _ => {
                 // -ceq respects case, -ieq and -eq do not. `contains` starts with a c of its own.
                 match cased(&word, CaseRule::Ignore) {
@@ -95,7 +100,7 @@ impl Parser {
         let next = self.lexer.peek_at(1);
         match self.lexer.peek()? {
             '+' if next != Some('=') && next != Some('+') => Some((BinaryOp::Add, 1)),
-            '-' if next != Some('=') && next != Some('-') && !next.is_some_and(char::is_alphabetic) => {
+            c if is_dash(c) && next != Some('=') && !next.is_some_and(|n| is_dash(n) || n.is_alphabetic()) => {
                 Some((BinaryOp::Subtract, 1))
             }
             _ => None,

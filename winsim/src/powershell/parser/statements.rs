@@ -7,23 +7,7 @@ use super::super::lexer::SyntaxError;
 use super::{Parsed, Parser};
 
 /// Keywords of the language that the subset leaves out.
-const NOT_SUPPORTED: [&str; 15] = [
-    "filter",
-    "trap",
-    "class",
-    "enum",
-    "using",
-    "data",
-    "workflow",
-    "configuration",
-    "begin",
-    "process",
-    "end",
-    "dynamicparam",
-    "parallel",
-    "sequence",
-    "inlinescript",
-];
+const NOT_SUPPORTED: [&str; 3] = ["parallel", "sequence", "inlinescript"];
 
 impl Parser {
     /// Statements up to `end`, which is consumed, or to the end of the script.
@@ -32,8 +16,9 @@ impl Parser {
     }
 
     fn block_body(&mut self, end: Option<char>) -> Parsed<Block> {
-        let mut block = Block { params: Vec::new(), statements: Vec::new(), text: None };
+        let mut block = Block { params: Vec::new(), statements: Vec::new(), named: Vec::new(), text: None };
         self.skip_separators()?;
+        self.block_attributes()?;
         if self.lexer.eat_keyword("param") {
             self.skip_lines()?;
             self.expect('(', "after 'param'")?;
@@ -52,6 +37,10 @@ impl Parser {
                     self.expect(e, "in expression")?;
                 }
                 _ => {}
+            }
+            if let Some((_, body)) = self.named_block()? {
+                block.named.push(body);
+                continue;
             }
             let statement = self.statement()?;
             block.statements.push(statement);
@@ -104,8 +93,12 @@ impl Parser {
         {
             return Ok(kind);
         }
-        if self.lexer.peek() == Some(':') {
-            return Err(SyntaxError::unsupported(pos, "A loop label"));
+        if self.lexer.peek() == Some(':') && self.lexer.peek_at(1).is_some_and(char::is_alphabetic) {
+            // Only `break` and `continue` with the label make a difference, and those are refused.
+            self.lexer.bump();
+            self.lexer.read_word();
+            self.skip_lines()?;
+            return self.nested(|p| p.statement_kind(p.lexer.pos()));
         }
         if !self.at_expression() {
             let pipeline = self.pipeline(None)?;
@@ -158,8 +151,23 @@ impl Parser {
             "throw" => StatementKind::Throw(self.operand()?),
             "return" => StatementKind::Return(self.operand()?),
             "exit" => StatementKind::Exit(self.operand()?),
-            "break" => StatementKind::Break,
-            "continue" => StatementKind::Continue,
+            "break" | "continue" => {
+                self.skip()?;
+                let label = self.lexer.peek().is_some_and(|c| c.is_alphabetic() || matches!(c, '$' | ':'));
+                if label {
+                    self.argument_value()?;
+                    StatementKind::Refused(format!("A label after '{word}'"))
+                } else if word == "break" {
+                    StatementKind::Break
+                } else {
+                    StatementKind::Continue
+                }
+            }
+            "filter" => self.filter_statement()?,
+            "trap" => self.trap()?,
+            "class" | "enum" if self.at_name() => self.skipped_definition(&word, pos)?,
+            "using" if self.at_name() => self.skipped_line(&word),
+            "data" | "workflow" | "configuration" if self.at_name() => self.skipped_definition(&word, pos)?,
             other if NOT_SUPPORTED.contains(&other) => {
                 return Err(SyntaxError::unsupported(pos, &format!("The keyword '{other}'")));
             }
@@ -169,6 +177,12 @@ impl Parser {
             }
         };
         Ok(Some(kind))
+    }
+
+    /// Whether a name follows on the same line: without one, a word is a command and no keyword.
+    fn at_name(&self) -> bool {
+        self.lexer.peek() == Some(' ')
+            && self.lexer.peek_at(1).is_some_and(|c| c.is_alphabetic() || c == '_' || c == '{')
     }
 
     /// The optional value of throw, return and exit.
@@ -262,8 +276,11 @@ impl Parser {
                 (Some('|'), Some('|')) | (Some('&'), Some('&')) => {
                     return Err(SyntaxError::unsupported(self.lexer.pos(), "A pipeline chain operator"));
                 }
-                (Some('>'), _) | (Some('2'), Some('>')) => {
-                    return Err(SyntaxError::unsupported(self.lexer.pos(), "Redirection"));
+                (Some('>'), _) | (Some('1'..='6' | '*'), Some('>')) => {
+                    let pos = self.redirection()?.pos;
+                    if let Some(Element::Expr(expr)) = elements.last_mut() {
+                        *expr = Expr { pos, kind: ExprKind::Refused("Redirection of an expression".to_owned()) };
+                    }
                 }
                 (Some('|'), _) => {
                     self.lexer.bump();
@@ -294,14 +311,17 @@ fn ends_with_block(statement: &Statement) -> bool {
             | StatementKind::Switch { .. }
             | StatementKind::Try { .. }
             | StatementKind::Function { .. }
+            | StatementKind::Refused(_)
     )
 }
 
 fn check_target(target: &Expr) -> Parsed<()> {
     match &target.kind {
         ExprKind::Variable(_) | ExprKind::Member { .. } | ExprKind::Index { .. } => Ok(()),
-        ExprKind::Cast { value, .. } if matches!(value.kind, ExprKind::Variable(_)) => Ok(()),
-        ExprKind::List(_) => Err(SyntaxError::unsupported(target.pos, "Assignment to several variables at once")),
+        ExprKind::Cast { value, .. } => check_target(value),
+        // A property with parameters, which COM has: refused when it is reached.
+        ExprKind::Refused(_) | ExprKind::Call { .. } => Ok(()),
+        ExprKind::List(items) => items.iter().try_for_each(check_target),
         _ => Err(SyntaxError {
             pos: target.pos,
             message: "The assignment expression is not valid. The input to an assignment operator must be an object \

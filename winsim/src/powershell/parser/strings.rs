@@ -2,16 +2,32 @@
 
 use super::super::ast::{Expr, ExprKind, Part, Pos};
 use super::super::lexer::{SyntaxError, is_double_quote};
+use super::tolerant::{strip_line_end, unended};
 use super::{Parsed, Parser};
 
 impl Parser {
+    /// The text of `@"`, up to and with its end mark.
+    pub(super) fn here_interpolated(&mut self, pos: Pos) -> Parsed<Expr> {
+        self.expandable(pos, true)
+    }
+
     /// A double-quoted string; the opening quote is consumed.
     pub(super) fn interpolated(&mut self, pos: Pos) -> Parsed<Expr> {
+        self.expandable(pos, false)
+    }
+
+    fn expandable(&mut self, pos: Pos, here_string: bool) -> Parsed<Expr> {
         let mut parts = Vec::new();
         let mut text = String::new();
         loop {
             let here = self.lexer.pos();
+            if here_string && self.at_here_end(is_double_quote) {
+                self.lexer.advance(2);
+                strip_line_end(&mut text);
+                break;
+            }
             match self.lexer.bump() {
+                None if here_string => return Err(unended(pos)),
                 None => {
                     return Err(SyntaxError {
                         pos,
@@ -19,7 +35,7 @@ impl Parser {
                         id: "TerminatorExpectedAtEndOfString",
                     });
                 }
-                Some(c) if is_double_quote(c) => match self.lexer.peek() {
+                Some(c) if is_double_quote(c) && !here_string => match self.lexer.peek() {
                     Some(next) if is_double_quote(next) => {
                         self.lexer.bump();
                         text.push(next);

@@ -21,6 +21,8 @@ proptest! {
             prop::sample::select(vec![
                 "$", "{", "}", "(", ")", "@(", "@{", "[", "]", "'", "\"", "|", ";", "\n", "=", "+=", "if", "else", "foreach",
                 "try", "catch", "function", "param", "-eq", "-not", ",", ".", "::", "..", "x", "$x", "1", "`", "#", "<#", "switch",
+                "@'\n", "\n'@", "@\"\n", "\n\"@", "[A(", ")]", "begin", "process", "class A", "enum", "using x", "trap", "filter f",
+                ":a ", "break a", "2>", ">", "&1", ". ", "$x\\y", "-regex", "-file", "-band", "-shl", ".where", "::", " ++", "[Flags()]",
             ]),
             0..60,
         ),
@@ -42,7 +44,23 @@ fn on_a_script_thread(test: fn()) {
 #[test]
 fn nesting_beyond_the_limit_is_refused_instead_of_overflowing_the_stack() {
     on_a_script_thread(|| {
-        for open in ["(", "@(", "{", "-not ", "$(", "if (1) {", "@{a=", "\"$(", "[int]"] {
+        for open in [
+            "(",
+            "@(",
+            "{",
+            "-not ",
+            "$(",
+            "if (1) {",
+            "@{a=",
+            "\"$(",
+            "[int]",
+            "[A()]",
+            ":a ",
+            "process {",
+            "x$(",
+            "@\"\n$(",
+            "switch (1) { 1 {",
+        ] {
             let error = parse(&open.repeat(20_000), 0).expect_err("too deep");
             assert_eq!(error.id, SyntaxError::NOT_IN_SUBSET, "{open}: {error}");
         }
