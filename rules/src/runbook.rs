@@ -1,7 +1,8 @@
 //! Runbooks: what may be done to a machine, as data. The catalogue is the whitelist.
 //!
-//! A runbook is a folder `<ID>/` with `runbook.yaml` and one script a phase. Rules, orders and the planner choose
-//! one by its id; its scripts are the only commands there are, and its parameters take only listed values.
+//! A runbook is a folder `<ID>/` with `runbook.yaml` and one script a phase. What its phases share may stand in
+//! `functions.ps1`: that text, a line end and the phase's own text are the script that runs. Rules, orders and the planner
+//! choose a runbook by its id; its scripts are the only commands there are, and its parameters take only listed values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +34,7 @@ impl Phase {
     /// All four, in order.
     pub const ALL: [Self; 4] = [Self::Detect, Self::Remediate, Self::Verify, Self::Undo];
 
-    /// The name, which is also the script's.
+    /// The name, which is also that of the phase's file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -239,10 +240,22 @@ impl DataError {
     }
 }
 
+/// The file of a runbook's folder whose text stands before each phase.
+const FUNCTIONS: &str = "functions.ps1";
+
 #[derive(Debug, Clone)]
 struct Shipped {
     runbook: Runbook,
-    scripts: BTreeMap<Phase, String>,
+    functions: Option<String>,
+    phases: BTreeMap<Phase, Script>,
+}
+
+#[derive(Debug, Clone)]
+struct Script {
+    /// The phase's file.
+    own: String,
+    /// What runs.
+    joined: String,
 }
 
 /// The runbooks that can be run.
@@ -269,7 +282,7 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// The runbooks of a folder that is laid out as `<ID>/runbook.yaml` and scripts.
+    /// The runbooks of a folder that is laid out as `<ID>/runbook.yaml`, perhaps `functions.ps1`, and a script a phase.
     ///
     /// # Errors
     /// [`DataError`] naming the first file that is unreadable or unsound.
@@ -305,26 +318,43 @@ impl Catalogue {
         self.shipped.get(id).map(|shipped| &shipped.runbook)
     }
 
-    /// The script of a phase.
+    /// The script of a phase as it runs: what the phases share, a line end, and the phase's own text.
     #[must_use]
     pub fn script(&self, id: &str, phase: Phase) -> Option<&str> {
-        self.shipped.get(id)?.scripts.get(&phase).map(String::as_str)
+        self.shipped.get(id)?.phases.get(&phase).map(|script| script.joined.as_str())
+    }
+
+    /// What the phases of a runbook share, for people to read once; none where each stands alone.
+    #[must_use]
+    pub fn functions(&self, id: &str) -> Option<&str> {
+        self.shipped.get(id)?.functions.as_deref()
+    }
+
+    /// A phase's own text, for people to read after the [functions](Self::functions), without which it does not run.
+    #[must_use]
+    pub fn own_text(&self, id: &str, phase: Phase) -> Option<&str> {
+        self.shipped.get(id)?.phases.get(&phase).map(|script| script.own.as_str())
     }
 
     fn add(&mut self, folder: &str, files: &[(&str, &str)]) -> Result<(), DataError> {
         let invalid = |message: String| Err(DataError::invalid(folder, message));
         let mut runbook: Option<Runbook> = None;
+        let mut functions: Option<String> = None;
         let mut scripts = BTreeMap::new();
         for (name, text) in files {
             let phase = name.strip_suffix(".ps1").and_then(Phase::parse);
             if let Some(phase) = phase {
                 scripts.insert(phase, (*text).to_owned());
+            } else if *name == FUNCTIONS {
+                functions = Some((*text).to_owned());
             } else if *name == "runbook.yaml" {
                 let file = format!("{folder}/{name}");
                 let parsed = serde_saphyr::from_str_with_options(text, document::options());
                 runbook = Some(parsed.map_err(|error| DataError::malformed(&file, &error))?);
             } else {
-                return invalid(format!("unexpected file {name:?} beside runbook.yaml and the phases' scripts"));
+                return invalid(format!(
+                    "unexpected file {name:?} beside runbook.yaml, {FUNCTIONS} and the phases' scripts"
+                ));
             }
         }
         let Some(runbook) = runbook else { return invalid("runbook.yaml is missing".to_owned()) };
@@ -358,7 +388,12 @@ impl Catalogue {
         if runbook.phases.values().any(|bounds| bounds.timeout_seconds == 0) {
             return invalid("a phase with timeout_seconds: 0 could never finish".to_owned());
         }
-        self.shipped.insert(runbook.id.clone(), Shipped { runbook, scripts });
+        let script = |own: String| {
+            let joined = functions.as_ref().map_or_else(|| own.clone(), |functions| format!("{functions}\n{own}"));
+            Script { own, joined }
+        };
+        let phases = scripts.into_iter().map(|(phase, own)| (phase, script(own))).collect();
+        self.shipped.insert(runbook.id.clone(), Shipped { runbook, functions, phases });
         Ok(())
     }
 }

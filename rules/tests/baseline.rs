@@ -218,6 +218,7 @@ fn every_shipped_runbook_has_the_scripts_that_it_lists() {
             "RB-WIN-SVC-001",
         ]
     );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks");
     for id in catalogue.ids() {
         let runbook = catalogue.get(id).unwrap();
         for phase in Phase::ALL {
@@ -225,11 +226,43 @@ fn every_shipped_runbook_has_the_scripts_that_it_lists() {
             let scripted = runbook.executor.is_none() && runbook.phases.contains_key(&phase);
             assert_eq!(script.is_some(), scripted, "{id} {phase}");
             assert!(script.is_none_or(|script| script.contains("ConvertTo-Json")), "{id} {phase}");
+            let file = |name| fs::read_to_string(folder.join(id).join(format!("{name}.ps1"))).unwrap();
+            let joined = script.map(|_| format!("{}\n{}", file("functions"), file(phase.as_str())));
+            assert_eq!(script, joined.as_deref(), "{id} {phase}");
         }
         assert!(Phase::ALL[..3].iter().all(|phase| runbook.phases.contains_key(phase)), "{id}");
     }
-    let read = Catalogue::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks")).unwrap();
+    let read = Catalogue::read(&folder).unwrap();
     assert_eq!(read.ids().collect::<Vec<_>>(), catalogue.ids().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_phases_share_stands_before_each_of_them_and_is_no_phase() {
+    const ID: &str = "RB-WIN-SVC-001";
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks").join(ID);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(ID).join(name), text).unwrap();
+    fs::create_dir(folder.path().join(ID)).unwrap();
+    fs::copy(shipped.join("runbook.yaml"), folder.path().join(ID).join("runbook.yaml")).unwrap();
+    write("functions.ps1", "'shared'\n");
+    let alone = Catalogue::read(folder.path()).unwrap_err().to_string();
+    assert!(alone.contains("phase detect: runbook.yaml lists it, and there is no script"), "{alone}");
+
+    for phase in ["detect", "remediate", "verify"] {
+        write(&format!("{phase}.ps1"), &format!("'{phase}'\n"));
+    }
+    let with = Catalogue::read(folder.path()).unwrap();
+    assert_eq!(with.functions(ID), Some("'shared'\n"));
+    assert_eq!(with.own_text(ID, Phase::Verify), Some("'verify'\n"));
+    assert_eq!(with.script(ID, Phase::Verify), Some("'shared'\n\n'verify'\n"));
+
+    fs::remove_file(folder.path().join(ID).join("functions.ps1")).unwrap();
+    let without = Catalogue::read(folder.path()).unwrap();
+    assert_eq!(without.functions(ID), None);
+    assert_eq!(without.script(ID, Phase::Verify), Some("'verify'\n"));
+    write("common.ps1", "'other'");
+    let other = Catalogue::read(folder.path()).unwrap_err().to_string();
+    assert!(other.contains("unexpected file \"common.ps1\""), "{other}");
 }
 
 #[test]

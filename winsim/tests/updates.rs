@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Sim, runbooks};
+use harness::Sim;
 use msp_winsim::windows::ledger::{Entry, Subsystem};
 use msp_winsim::windows::services::StartType;
 use msp_winsim::windows::updates::{HResult, RebootMark, Severity, Stage, Update};
@@ -338,16 +338,4 @@ async fn a_wait_that_is_not_on_the_list_is_refused() {
     let result = sim.phase(PATCH, "remediate", &json!({"wait_minutes": "7"})).await;
     assert_eq!(result["status"], "error");
     assert!(reasons(&result).contains("wait_minutes"), "{result}");
-}
-
-#[test]
-fn what_the_three_scripts_share_is_the_same_text() {
-    let shared = |phase: &str| {
-        let text = std::fs::read_to_string(runbooks().join(PATCH).join(format!("{phase}.ps1"))).unwrap();
-        let start = text.find("# --- From here").unwrap();
-        let end = text.find("# --- The end of what is the same").unwrap();
-        text[start..end].to_owned()
-    };
-    assert_eq!(shared("detect"), shared("remediate"));
-    assert_eq!(shared("detect"), shared("verify"));
 }

@@ -33,6 +33,8 @@ Exit codes:
   1  the guard refused, the change did not pass, or it could not be told what is wrong
   2  it could not run";
 
+const FUNCTIONS_TITLE: &str = "# --- functions (they stand before each phase when it runs) ---";
+
 /// Runbooks: list them, read them, run one by hand
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  msp-agent runbook show RB-WIN-FIREWALL-001 --phase remediate")]
@@ -53,10 +55,11 @@ enum Command {
     Show {
         /// The runbook
         id: String,
-        /// Only the script of this phase (detect, remediate, verify, undo), and nothing around it
+        /// Only the script of this phase (detect, remediate, verify, undo) as it runs, with the functions that all phases
+        /// share, and nothing around it
         #[arg(long, value_parser = phase)]
         phase: Option<Phase>,
-        /// One JSON document: {"runbook", "scripts"}
+        /// One JSON document: {"runbook", "scripts"}, each script as it runs
         #[arg(long)]
         json: bool,
     },
@@ -152,14 +155,20 @@ fn show(
         print_json(out, &json!({ "runbook": runbook, "scripts": scripts }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if only.is_none() {
-        writeln!(out, "{}", serde_saphyr::to_string(runbook).context("writing the runbook")?)?;
-    }
-    for (phase, script) in scripts {
-        if only.is_none() {
-            writeln!(out, "# --- {phase} ---")?;
+    if only.is_some() {
+        for (_, script) in scripts {
+            writeln!(out, "{}", script.trim_end())?;
         }
-        writeln!(out, "{}", script.trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "{}", serde_saphyr::to_string(runbook).context("writing the runbook")?)?;
+    if let Some(functions) = catalogue.functions(id) {
+        writeln!(out, "{FUNCTIONS_TITLE}\n{}", functions.trim_end())?;
+    }
+    for (phase, _) in scripts {
+        if let Some(own) = catalogue.own_text(id, phase) {
+            writeln!(out, "# --- {phase} ---\n{}", own.trim_end())?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -212,12 +221,11 @@ fn rehearsed(
     seen: &Observation,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let script = |phase| catalogue.script(&args.id, phase);
     let scripts = [Phase::Remediate, Phase::Verify, Phase::Undo];
     if args.json {
         let scripts: serde_json::Map<_, _> = scripts
             .into_iter()
-            .filter_map(|phase| Some((phase.as_str().to_owned(), Value::from(script(phase)?))))
+            .filter_map(|phase| Some((phase.as_str().to_owned(), Value::from(catalogue.script(&args.id, phase)?))))
             .collect();
         let document = json!({
             "dry_run": true, "runbook_id": args.id, "target": args.target, "parameters": parameters, "detected": seen,
@@ -230,10 +238,13 @@ fn rehearsed(
     describe(seen, out)?;
     let given: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     writeln!(out, "parameters: {}", if given.is_empty() { "none".to_owned() } else { given.join(", ") })?;
+    if let Some(functions) = catalogue.functions(&args.id) {
+        writeln!(out, "\n{FUNCTIONS_TITLE}\n{}", functions.trim_end())?;
+    }
     for phase in scripts {
-        if let Some(script) = script(phase) {
+        if let Some(own) = catalogue.own_text(&args.id, phase) {
             let when = if phase == Phase::Undo { " (only if verify still sees drift)" } else { "" };
-            writeln!(out, "\n# --- {phase}{when} ---\n{}", script.trim_end())?;
+            writeln!(out, "\n# --- {phase}{when} ---\n{}", own.trim_end())?;
         }
     }
     Ok(ExitCode::SUCCESS)

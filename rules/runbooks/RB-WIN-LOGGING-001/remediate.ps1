@@ -1,133 +1,36 @@
 # RB-WIN-LOGGING-001 remediate: audit what is missing, make room in the Security log, start the event log's service.
 # Only adds: what is audited beyond this runbook's list stays.
-$ErrorActionPreference = 'Stop'
-$ProgressPreference = 'SilentlyContinue'
-$status = 'error'
-$reasons = @()
-$changed = $false
-$o = [ordered]@{
-    service_running = $false; log_enabled = $null; log_max_bytes = $null; log_policy_max_bytes = $null
-    legacy_policy_overrides = $false; audit = [ordered]@{}; audit_missing = @()
-}
-# What has to be audited: 1 success, 2 failure, 3 both. Only the identifiers are the same in every language of Windows;
-# the names are ours. The list, like the size below, follows the CIS Benchmark for Windows Server (see runbook.yaml).
-$required = @(
-    @{ name = 'Logon'; guid = '{0CCE9215-69AE-11D9-BED3-505054503030}'; need = 3 },
-    @{ name = 'Logoff'; guid = '{0CCE9216-69AE-11D9-BED3-505054503030}'; need = 1 },
-    @{ name = 'Account Lockout'; guid = '{0CCE9217-69AE-11D9-BED3-505054503030}'; need = 2 },
-    @{ name = 'Process Creation'; guid = '{0CCE922B-69AE-11D9-BED3-505054503030}'; need = 1 },
-    @{ name = 'Audit Policy Change'; guid = '{0CCE922F-69AE-11D9-BED3-505054503030}'; need = 1 },
-    @{ name = 'User Account Management'; guid = '{0CCE9235-69AE-11D9-BED3-505054503030}'; need = 3 },
-    @{ name = 'Security Group Management'; guid = '{0CCE9237-69AE-11D9-BED3-505054503030}'; need = 1 }
-)
-$minimum = 201326592
-# auditpol names the settings 0 to 3 in the language of Windows: English, German, French, Spanish, Italian, Dutch. Letters
-# beyond ASCII may arrive garbled, hence the dots.
-$languages = @(
-    @('No Auditing', 'Success', 'Failure', 'Success and Failure'),
-    @('Keine .{1,4}berwachung', 'Erfolg', 'Fehler', 'Erfolg und Fehler'),
-    @('Pas d.{1,4}audit', 'Succ.{1,4}s', '.{1,4}chec', 'Succ.{1,4}s et .{1,4}chec'),
-    @('Sin auditor.{1,4}a', 'Aciertos', 'Errores', 'Aciertos y errores'),
-    @('Nessun controllo', 'Operazione riuscita', 'Errore', 'Esito positivo e negativo'),
-    @('Geen controle', 'Geslaagd', 'Mislukt', 'Geslaagd en mislukt')
-)
-function ConvertTo-Setting([string]$text) {
-    foreach ($words in $languages) {
-        foreach ($n in 0..3) { if ($text -match "^$($words[$n])$") { return $n } }
-    }
-    throw "auditpol says '$text', which is not a setting in a language that this runbook reads"
-}
-function Invoke-Tool([string]$name, [string[]]$with) {
-    # Under Stop, Windows PowerShell 5.1 would throw at the first line of a redirected standard error.
-    $ErrorActionPreference = 'Continue'
-    $lines = @(& "$env:SystemRoot\System32\$name.exe" $with 2>&1 | ForEach-Object { $_.ToString() })
-    if ($LASTEXITCODE -ne 0) { throw "$name $($with -join ' '): exit code ${LASTEXITCODE}: $($lines -join ' ')" }
-    $lines
-}
-function Read-State {
-    $o.service_running = (Get-Service -Name EventLog).Status.ToString() -eq 'Running'
-    # A report is CSV under a header and a blank line. Rows are told by their identifier, columns by their position.
-    $rows = @(Invoke-Tool auditpol '/get', '/category:*', '/r' | Where-Object { $_ -match '\{0CCE92' } |
-        ConvertFrom-Csv -Header machine, target, subcategory, guid, setting, exclusion)
-    $o.audit_missing = @()
-    foreach ($r in $required) {
-        $row = @($rows | Where-Object { $_.guid -eq $r.guid })
-        if ($row.Count -ne 1) { throw "auditpol has no subcategory $($r.guid) ($($r.name))" }
-        $setting = ConvertTo-Setting $row[0].setting
-        $o.audit[$r.name] = $setting
-        if ($setting -ne 3 -and $setting -ne $r.need) { $o.audit_missing += $r.name }
-    }
-    # Group Policy may set the size, in KB; then it is the size, whatever is set here.
-    $key = 'HKLM:\SOFTWARE\Policies\Microsoft\Windows\EventLog\Security'
-    $policy = (Get-ItemProperty -Path $key -ErrorAction SilentlyContinue).MaxSize
-    $o.log_policy_max_bytes = if ($null -ne $policy) { 1024 * [long]$policy } else { $null }
-    # With 0, the nine old audit categories of Group Policy overwrite the subcategories. Not set counts as 1.
-    $o.legacy_policy_overrides = (Get-ItemProperty -Path 'HKLM:\SYSTEM\CurrentControlSet\Control\Lsa').SCENoApplyLegacyAuditPolicy -eq 0
-    $o.log_enabled = $null
-    $o.log_max_bytes = $null
-    if ($o.service_running) {
-        foreach ($line in Invoke-Tool wevtutil 'gl', 'Security') {
-            if ($line -match '^enabled:\s*(true|false)') { $o.log_enabled = $Matches[1] -eq 'true' }
-            if ($line -match '^\s+maxSize:\s*(\d+)') { $o.log_max_bytes = [long]$Matches[1] }
-        }
-        if ($null -ne $o.log_max_bytes -and $null -ne $o.log_policy_max_bytes) { $o.log_max_bytes = $o.log_policy_max_bytes }
-        if ($null -eq $o.log_enabled -or $null -eq $o.log_max_bytes) { throw 'wevtutil does not show the Security log as expected' }
-    }
-}
-# The faults that are there, in words.
-function Get-Fault {
-    foreach ($r in $required) {
-        if ($o.audit_missing -contains $r.name) {
-            "$($r.name): $(('nothing', 'success', 'failure', 'both')[$o.audit[$r.name]]) audited, $(('', 'success', 'failure', 'both')[$r.need]) required"
-        }
-    }
-    if (-not $o.service_running) { 'the service EventLog is not running' }
-    elseif (-not $o.log_enabled) { 'the Security log is disabled' }
-    if ($o.service_running -and $o.log_max_bytes -lt $minimum) {
-        "the Security log holds $($o.log_max_bytes) bytes, at least $minimum required"
-        if ($null -ne $o.log_policy_max_bytes) { 'its size is set by Group Policy, which has to be changed there' }
-    }
-    if ($o.legacy_policy_overrides) {
-        'SCENoApplyLegacyAuditPolicy is 0: audit categories of Group Policy overwrite these settings at each refresh'
-    }
-}
-function Test-State {
-    $o.service_running -and $o.log_enabled -and $o.log_max_bytes -ge $minimum -and $o.audit_missing.Count -eq 0
-}
 try {
     Read-State
     if (-not $o.service_running -and (Get-Service -Name EventLog).StartType.ToString() -eq 'Disabled') {
-        $reasons += 'the service EventLog is disabled: enabling it is a decision for a person'
+        $r.reasons += 'the service EventLog is disabled: enabling it is a decision for a person'
     } elseif (-not $o.service_running) {
         Start-Service -Name EventLog
-        $changed = $true
+        $r.changed = $true
         Read-State
     }
-    foreach ($r in $required) {
-        if ($o.audit_missing -notcontains $r.name) { continue }
-        $set = @('/set', "/subcategory:$($r.guid)")
-        if ($r.need -ne 2) { $set += '/success:enable' }
-        if ($r.need -ne 1) { $set += '/failure:enable' }
+    foreach ($s in $required) {
+        if ($o.audit_missing -notcontains $s.name) { continue }
+        $set = @('/set', "/subcategory:$($s.guid)")
+        if ($s.need -ne 2) { $set += '/success:enable' }
+        if ($s.need -ne 1) { $set += '/failure:enable' }
         Invoke-Tool auditpol $set | Out-Null
-        $changed = $true
+        $r.changed = $true
     }
     if ($o.service_running -and -not $o.log_enabled) {
         Invoke-Tool wevtutil 'sl', 'Security', '/e:true' | Out-Null
-        $changed = $true
+        $r.changed = $true
     }
     # Against Group Policy a size set here would only be stored.
     if ($o.service_running -and $o.log_max_bytes -lt $minimum -and $null -eq $o.log_policy_max_bytes) {
         Invoke-Tool wevtutil 'sl', 'Security', "/ms:$minimum" | Out-Null
-        $changed = $true
+        $r.changed = $true
     }
-    if ($changed) { Read-State }
-    $reasons += @(Get-Fault)
-    $status = if (Test-State) { 'compliant' } elseif ($changed) { 'drift' } else { 'unsupported' }
+    if ($r.changed) { Read-State }
+    $r.reasons += @(Get-Fault)
+    $r.status = if (Test-State) { 'compliant' } elseif ($r.changed) { 'drift' } else { 'unsupported' }
 } catch {
-    $reasons += $_.Exception.Message
+    $r.reasons += $_.Exception.Message
 }
-[ordered]@{
-    schema = 1; runbook = 'RB-WIN-LOGGING-001'; phase = 'remediate'; status = $status; observed = $o
-    reasons = $reasons; changed = $changed; reboot_required = $false
-} | ConvertTo-Json -Compress -Depth 5
+Write-Result 'remediate'
 exit 0

@@ -1,47 +1,27 @@
 # RB-WIN-SVC-001 remediate: start the service in $MspParams.service, unless it runs. Its start type stays as it is.
-$ErrorActionPreference = 'Stop'
-$ProgressPreference = 'SilentlyContinue'
-# Also in runbook.yaml: nothing outside this list is started, whoever asks.
-$allowed = 'DNS', 'NTDS', 'Netlogon', 'Kdc', 'W32Time', 'EventLog', 'WinDefend', 'LanmanServer',
-    'LanmanWorkstation', 'Dnscache', 'Schedule', 'Spooler'
-$status = 'error'
-$reasons = @()
-$services = @()
-$stopped = @()
-$changed = $false
-$name = $MspParams.service
 try {
-    if ($null -eq $name) { throw 'parameter service is missing' }
-    if ($allowed -notcontains $name) { throw "service '$name' is not on this runbook's list" }
-    $s = Get-Service -Name $name -ErrorAction SilentlyContinue
+    $s = Get-Asked
     if ($null -eq $s) {
-        $status = 'unsupported'
-        $reasons += "service $name is not installed"
-        $services += [ordered]@{ name = $name; installed = $false; running = $false; start_type = $null }
+        Set-NotInstalled
     } else {
-        $type = $s.StartType.ToString()
-        $state = $s.Status.ToString()
-        if ($state -eq 'Stopped' -and $type -eq 'Disabled') {
-            $status = 'unsupported'
-            $reasons += "service $name is disabled: enabling it is a decision for a person"
-        } elseif ($state -eq 'Stopped') {
+        if ($s.Status.ToString() -eq 'Stopped' -and $s.StartType.ToString() -eq 'Disabled') {
+            $r.status = 'unsupported'
+            $r.reasons += "service $asked is disabled: enabling it is a decision for a person"
+        } elseif ($s.Status.ToString() -eq 'Stopped') {
             # Windows starts the services it depends on as well.
-            Start-Service -Name $name
-            $changed = $true
-            $state = (Get-Service -Name $name).Status.ToString()
+            Start-Service -Name $asked
+            $r.changed = $true
+            $s = Get-Service -Name $asked
         }
-        if ($state -eq 'Running') { $status = 'compliant' }
-        elseif ($state -match 'Pending$') { $status = 'pending' }
-        elseif ($status -ne 'unsupported') { $status = 'drift' }
-        if ($state -ne 'Running') { $stopped += $name; $reasons += "service $name is $state" }
-        $services += [ordered]@{ name = $name; installed = $true; running = $state -eq 'Running'; start_type = $type }
+        $state = $s.Status.ToString()
+        if ($state -eq 'Running') { $r.status = 'compliant' }
+        elseif ($state -match 'Pending$') { $r.status = 'pending' }
+        elseif ($r.status -ne 'unsupported') { $r.status = 'drift' }
+        if ($state -ne 'Running') { $o.stopped += $asked; $r.reasons += "service $asked is $state" }
     }
+    Add-Seen $asked $s
 } catch {
-    $reasons += $_.Exception.Message
+    $r.reasons += $_.Exception.Message
 }
-[ordered]@{
-    schema = 1; runbook = 'RB-WIN-SVC-001'; phase = 'remediate'; status = $status
-    observed = [ordered]@{ service = $name; service_running = $status -eq 'compliant'; services = $services; stopped = $stopped }
-    reasons = $reasons; changed = $changed; reboot_required = $false
-} | ConvertTo-Json -Compress -Depth 5
+Write-Result 'remediate'
 exit 0

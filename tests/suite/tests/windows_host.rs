@@ -105,8 +105,12 @@ fn runbooks_are_listed_and_shown_word_for_word_and_a_slip_is_named() {
     );
     let agent = |args: &[&str]| Command::new(program("msp-agent").unwrap()).args(args).output().unwrap();
     let shown = agent(&["runbook", "show", "RB-WIN-FIREWALL-001", "--phase", "detect"]).stdout;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules/runbooks/RB-WIN-FIREWALL-001/detect.ps1");
-    assert_eq!(String::from_utf8(shown).unwrap(), std::fs::read_to_string(file).unwrap());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules/runbooks/RB-WIN-FIREWALL-001");
+    let file = |name: &str| std::fs::read_to_string(format!("{folder}/{name}.ps1")).unwrap();
+    let (functions, detect) = (file("functions"), file("detect"));
+    assert_eq!(String::from_utf8(shown).unwrap(), format!("{functions}\n{detect}"));
+    let whole = String::from_utf8(agent(&["runbook", "show", "RB-WIN-FIREWALL-001"]).stdout).unwrap();
+    assert!(whole.contains(&detect) && whole.matches(&functions).count() == 1, "{whole}");
     let slip = agent(&["runbook", "show", "RB-WIN-FIREWAL-001"]);
     assert_eq!(slip.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&slip.stderr).contains("did you mean \"RB-WIN-FIREWALL-001\"?"));

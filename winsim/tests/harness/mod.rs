@@ -77,15 +77,6 @@ impl Sim {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    /// Runs a script of any length: what is too long for a command line goes over standard input, as the agent sends it.
-    pub async fn run_script(&self, script: &str) -> CommandOutput {
-        const LONGEST_ON_A_LINE: usize = 3_025;
-        if script.chars().count() <= LONGEST_ON_A_LINE {
-            return self.powershell(script).await;
-        }
-        self.over_standard_input(script, 64 * 1024).await
-    }
-
     /// Sends a script over standard input, in pieces of at most `chunk` bytes, the last of which ends it.
     pub async fn over_standard_input(&self, script: &str, chunk: usize) -> CommandOutput {
         let shell = self.client.open_shell(HOST).await.unwrap();
@@ -102,13 +93,12 @@ impl Sim {
 
     /// Runs a phase of a shipped runbook the way the agent does, and checks what every phase promises.
     pub async fn phase(&self, runbook: &str, phase: &str, parameters: &Value) -> Value {
-        let path = runbooks().join(runbook).join(format!("{phase}.ps1"));
-        let script = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let script = script(runbook, phase);
         let preamble = format!(
             "$MspParams = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{}')) | ConvertFrom-Json\n",
             STANDARD.encode(parameters.to_string())
         );
-        let output = self.run_script(&format!("{preamble}{script}")).await;
+        let output = self.over_standard_input(&format!("{preamble}{script}"), 64 * 1024).await;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!((stderr.as_ref(), output.exit_code), ("", 0), "{runbook} {phase}");
         let stdout = String::from_utf8(output.stdout).unwrap();
@@ -162,6 +152,15 @@ fn check_shape(runbook: &str, phase: &str, result: &Value) {
     assert!(result["changed"].is_boolean() && result["reboot_required"].is_boolean());
     let explained = result["status"] == "compliant" || !result["reasons"].as_array().unwrap().is_empty();
     assert!(explained, "a status other than compliant has a reason: {result}");
+}
+
+/// The script of a phase as it runs: what the runbook's phases share, a line end, and the phase's own text.
+pub fn script(runbook: &str, phase: &str) -> String {
+    let read = |name: &str| {
+        let path = runbooks().join(runbook).join(format!("{name}.ps1"));
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    };
+    format!("{}\n{}", read("functions"), read(phase))
 }
 
 pub fn runbooks() -> PathBuf {
