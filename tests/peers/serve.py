@@ -61,7 +61,7 @@ def observed(runbook, script):
 
 def report(script):
     runbook = re.search(r"runbook = '([A-Z0-9-]+)'", script).group(1)
-    phase = re.search(r"phase = '([a-z]+)'", script).group(1)
+    phase = re.search(r"^Write-Result '([a-z]+)'", script, re.M).group(1)
     result = {
         "schema": 1,
         "runbook": runbook,

@@ -93,6 +93,10 @@ fn runbooks_are_listed_and_shown_word_for_word_and_a_slip_is_named() {
     assert_eq!(
         ids,
         [
+            "RB-HOST-DISK-001",
+            "RB-HOST-FIREWALL-001",
+            "RB-HOST-SVC-001",
+            "RB-HOST-TIME-001",
             "RB-WIN-AD-001",
             "RB-WIN-AV-001",
             "RB-WIN-BACKUP-001",
