@@ -152,26 +152,6 @@ fn the_list_in_the_service_rule_is_the_runbooks_own() {
 }
 
 #[test]
-fn a_runbook_that_is_known_and_not_shipped_goes_to_a_person_who_is_told_which() {
-    let table: Value = serde_saphyr::from_str(include_str!("../aliases.yaml")).unwrap();
-    for id in table["known_runbooks"].as_object().into_iter().flat_map(|known| known.keys()) {
-        let folder = tempfile::tempdir().unwrap();
-        let rule = json!({
-            "id": "T", "action": "run_windows_runbook", "action_params": {"runbook_id": id},
-            "conditions": [{"field": "check_type", "operator": "eq", "value": "made_up"}],
-        });
-        fs::write(folder.path().join("t.json"), rule.to_string()).unwrap();
-        let custom = Some(folder.path().to_path_buf());
-        let loaded = RuleSet::load(&Sources { custom, ..Sources::default() }).unwrap();
-        let view = finding(json!({"check_type": "made_up", "platform": "windows", "host_id": "192.168.88.244"}));
-        let action = loaded.rules.find(&view).unwrap().resolve(&view).unwrap();
-        let ResolvedAction::Escalate { reason, runbook_id, .. } = action else { panic!("{action:?}") };
-        assert!(reason.contains(id) && reason.contains("not shipped"), "{reason}");
-        assert_eq!(runbook_id.as_deref(), Some(id.as_str()));
-    }
-}
-
-#[test]
 fn a_stopped_defender_missing_audits_and_an_old_backup_are_healed_by_their_runbooks() {
     for (check, details, rule, runbook) in [
         ("av_edr", json!({"service_running": false}), "L1-WIN-DEFENDER-001", "RB-WIN-AV-001"),
