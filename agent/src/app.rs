@@ -7,7 +7,7 @@ pub mod by_hand;
 mod connection;
 mod contact;
 mod fleet;
-mod generations;
+pub mod generations;
 mod identity;
 mod lanes;
 mod orders;
@@ -88,6 +88,8 @@ pub struct Agent {
     pub contact: watch::Sender<()>,
     /// Whether the last check-in succeeded.
     pub reached: AtomicBool,
+    /// The word that a switch of generations waits for.
+    pub word: generations::Word,
     /// The watch over the loops.
     pub vigil: Arc<Vigil>,
     pub started_at: Timestamp,
@@ -142,6 +144,7 @@ impl Agent {
             contact: watch::Sender::new(()),
             reached: AtomicBool::new(false),
             known: watch::Sender::new(false),
+            word: generations::Word::default(),
             lanes: Lanes::new(),
             config,
         })

@@ -73,6 +73,8 @@ in
       # It is in the middle of what would restart it.
       restartIfChanged = false;
       stopIfChanged = false;
+      startLimitIntervalSec = 600;
+      startLimitBurst = 5;
       unitConfig.X-StopOnRemoval = false;
       path = [ config.nix.package ];
       serviceConfig = {
@@ -80,6 +82,9 @@ in
         ExecStart = "${cfg.package}/libexec/msp-agent-switch run %i ${toString generations.confirmSeconds}";
         # Killed or out of memory: back to what ran before. A switch that is over is left alone.
         ExecStopPost = "${cfg.package}/libexec/msp-agent-switch recover %i";
+        # When that was killed as well: begun anew, it goes back.
+        Restart = "on-failure";
+        RestartSec = 2;
         RuntimeMaxSec = 3600;
         TimeoutStopSec = 600;
         StateDirectory = "msp-agent-switch";

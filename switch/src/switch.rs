@@ -73,14 +73,18 @@ struct Switch<'a> {
     record: Record,
 }
 
-/// Carries out the switch of this name from beginning to end, and answers its record.
+/// Carries out the switch of this name from beginning to end, and answers its record. One that was ended in the middle
+/// (killed, and its recovery with it) is gone back from.
 ///
 /// # Errors
 /// When there is none, or its record cannot be written.
 pub fn run(places: &Places, id: &str, patience: Patience) -> Result<Record, SwitchError> {
     let trouble = |source| SwitchError::Record { id: id.to_owned(), source };
-    let found = record::get(places, id).map_err(trouble)?.filter(|record| record.state == State::Asked);
-    let record = found.ok_or_else(|| SwitchError::NotAsked { id: id.to_owned() })?;
+    let none = || SwitchError::NotAsked { id: id.to_owned() };
+    let record = record::get(places, id).map_err(trouble)?.ok_or_else(none)?;
+    if record.state != State::Asked {
+        return recover(places, id, patience)?.ok_or_else(none);
+    }
     let mut switch = Switch { places, patience, record };
     let done = switch.forward().map_err(trouble)?;
     if let Err(against) = done {

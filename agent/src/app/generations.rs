@@ -8,12 +8,15 @@ use crate::sense::host::Machine;
 use crate::store::{not_stored, orders};
 use msp_agent_switch::record::{self, Record, State};
 use msp_contracts::order::OrderAction;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How soon a switch that goes on is looked at again.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long the executor takes for a confirmation at most.
 const CONFIRMING: Duration = Duration::from_secs(10);
+/// How soon a word that a switch did not hear is given again.
+const AGAIN: Duration = Duration::from_secs(20);
 
 /// Whether a switch goes on just now.
 pub(super) fn goes_on(machine: &Machine) -> bool {
@@ -23,6 +26,22 @@ pub(super) fn goes_on(machine: &Machine) -> bool {
 fn open(machine: &Machine) -> Option<Record> {
     // Where there are no records, or none can be read, none goes on.
     record::open(&machine.places()).ok().flatten()
+}
+
+/// The word that was given last: two loops may give it, and the executor takes it for news only once.
+#[derive(Debug, Default)]
+pub struct Word(Mutex<Option<(String, Duration)>>);
+
+impl Word {
+    /// Whether the word on this switch has to be given, which the caller does then.
+    fn is_due(&self, id: &str, now: Duration) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.as_ref().is_none_or(|(last, at)| last != id || now.saturating_sub(*at) >= AGAIN);
+        if due {
+            *last = Some((id.to_owned(), now));
+        }
+        due
+    }
 }
 
 impl Agent {
@@ -56,6 +75,9 @@ impl Agent {
         };
         let since = record.activated_ms.unwrap_or(u64::MAX);
         if record.contact && contact_ms.is_none_or(|began| began < since) {
+            return;
+        }
+        if !self.word.is_due(&record.id, self.clock.monotonic()) {
             return;
         }
         let operation = Operation::ConfirmSwitch { id: record.id.clone() };
