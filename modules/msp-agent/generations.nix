@@ -7,9 +7,8 @@
 }:
 let
   cfg = config.services.msp-agent;
-  generations = cfg.generations;
   inherit (lib) mkOption types;
-  wanted = generations.orders || generations.restoreDeclared;
+  wanted = cfg.generations.orders || cfg.generations.restoreDeclared;
 in
 {
   options.services.msp-agent.generations = {
@@ -38,7 +37,7 @@ in
 
   config = lib.mkIf (cfg.enable && cfg.executor.enable) {
     # Root's list is one half of it, a rule of the site the other.
-    services.msp-agent.rules = lib.mkIf generations.restoreDeclared {
+    services.msp-agent.rules = lib.mkIf cfg.generations.restoreDeclared {
       restore-generation.rules = [
         {
           id = "SITE-GENERATION-RESTORE";
@@ -79,7 +78,7 @@ in
       path = [ config.nix.package ];
       serviceConfig = {
         Type = "exec";
-        ExecStart = "${cfg.package}/libexec/msp-agent-switch run %i ${toString generations.confirmSeconds}";
+        ExecStart = "${cfg.package}/libexec/msp-agent-switch run %i ${toString cfg.generations.confirmSeconds}";
         # Killed or out of memory: back to what ran before. A switch that is over is left alone.
         ExecStopPost = "${cfg.package}/libexec/msp-agent-switch recover %i";
         # When that was killed as well: begun anew, it goes back.
@@ -96,7 +95,7 @@ in
 
     assertions = [
       {
-        assertion = !generations.orders || generations.publicKeys != [ ];
+        assertion = !cfg.generations.orders || cfg.generations.publicKeys != [ ];
         message = "services.msp-agent.generations.orders has nobody to believe: write services.msp-agent.settings.mcp_public_key, or generations.publicKeys";
       }
       {
