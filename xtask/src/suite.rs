@@ -20,7 +20,8 @@ use skip_log::SkipLog;
 use tally::Tally;
 
 pub const HELP: &str = "\
-Builds every program of the workspace, then runs every test, or those whose name contains one of the filters.
+Builds every program of the workspace, then runs every test, or those whose name, or whose file's, contains one of
+the filters (with cargo test: whose name does).
 
 Usage: cargo suite [FILTER..]
 
@@ -41,7 +42,7 @@ pub fn run(arguments: &[String], out: &mut dyn Write, err: &mut dyn Write) -> Re
     let tally = count(arguments, err)?;
     if tally.is_empty() {
         let filters = arguments.join("\" or \"");
-        writeln!(err, "error: no test has \"{filters}\" in its name").map_err(failed_to_write)?;
+        writeln!(err, "error: no test has \"{filters}\" in its name or its file's").map_err(failed_to_write)?;
     }
     write!(out, "{tally}").map_err(failed_to_write)?;
     let clean = tally.failed.is_empty() && !tally.is_empty();

@@ -8,13 +8,41 @@ use std::process::ExitStatus;
 use super::skip_log::SkipLog;
 use super::tally::{Skip, Tally};
 use super::watch::watch;
-use crate::cargo;
 use crate::stop::Stop;
+use crate::{cargo, workspace};
 
-/// Runs every test whose name contains one of `filters`; no filter means all.
+/// Tests whose name, or whose file's, contains one of `filters`; no filter means all.
+fn chosen(filters: &[String]) -> Vec<String> {
+    if filters.is_empty() {
+        return Vec::new();
+    }
+    // What the language of filtersets gives a meaning to, stands for itself here.
+    let literal = |filter: &str| {
+        let escaped = |c: char| if "()\\/,".contains(c) { vec!['\\', c] } else { vec![c] };
+        filter.chars().flat_map(escaped).collect::<String>()
+    };
+    let files = test_files();
+    let either = filters.iter().flat_map(|filter| {
+        // nextest takes a file's name that no file has for a mistake.
+        let file = files.iter().any(|file| file.contains(filter)).then(|| format!("binary(~{})", literal(filter)));
+        std::iter::once(format!("test(~{})", literal(filter))).chain(file)
+    });
+    vec!["-E".to_owned(), either.collect::<Vec<_>>().join(" | ")]
+}
+
+/// The names of the files of tests, without their ending.
+fn test_files() -> Vec<String> {
+    let members = workspace::crates(&workspace::root()).unwrap_or_default();
+    let files = members.iter().filter_map(|member| std::fs::read_dir(member.join("tests")).ok()).flatten().flatten();
+    let tests =
+        files.map(|file| file.path()).filter(|path| path.extension().is_some() || path.join("main.rs").exists());
+    tests.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
+}
+
+/// Runs every test whose name, or whose file's, contains one of `filters`; no filter means all.
 pub fn run(filters: &[String], skips: &SkipLog, err: &mut dyn Write) -> Result<Tally, Stop> {
     let mut command = cargo::cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"]);
-    command.args(filters);
+    command.args(chosen(filters));
     let mut summary = Summary::default();
     let status = watch(command, skips, err, |line| summary.read(line))?;
     let mut tally = summary.finish(status);
@@ -25,7 +53,7 @@ pub fn run(filters: &[String], skips: &SkipLog, err: &mut dyn Write) -> Result<T
 /// Tests marked `#[ignore]`, by name; nextest does not know their reasons.
 fn ignored(filters: &[String]) -> Result<Vec<Skip>, Stop> {
     let mut command = cargo::cargo(&["nextest", "list", "--workspace", "--run-ignored", "only"]);
-    command.args(["--message-format", "oneline"]).args(filters);
+    command.args(["--message-format", "oneline"]).args(chosen(filters));
     let listed = command.output().map_err(|source| Stop::io("list the ignored tests", source))?;
     let listed = String::from_utf8_lossy(&listed.stdout);
     Ok(listed.lines().map(|name| Skip { name: name.to_owned(), reason: "marked #[ignore]".to_owned() }).collect())
