@@ -81,7 +81,10 @@ let
 in
 {
   packages = rec {
-    msp-agent = program "msp-agent" [ "msp-agent-act" ] "Finds drift, heals what a rule allows, and proves it";
+    msp-agent = program "msp-agent" [
+      "msp-agent-act"
+      "msp-agent-switch"
+    ] "Finds drift, heals what a rule allows, and proves it";
     msp-central = program "msp-central" [ ] "Central Command: what the agents report to";
     winsim = program "msp-winsim" [ ] "A simulated Windows server for WinRM clients";
     # It starts the programs that lie beside it.

@@ -26,6 +26,8 @@ import (pkgs.path + "/nixos/lib/eval-config.nix") {
           mcp_url = "https://central.example.org:8443";
           mcp_public_key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
         };
+        generations.orders = true;
+        generations.restoreDeclared = true;
         egress = {
           enable = true;
           allow = [

@@ -41,6 +41,7 @@ in
     "msp-agent-act@.service"
     "msp-agent-nft.socket"
     "msp-agent-nft@.service"
+    "msp-agent-switch@.service"
     "msp-central.service"
   ] unit;
 }

@@ -120,6 +120,20 @@ let
       };
       said = [ "networking.firewall.enable = true;" ];
     };
+    orders-of-nobody = {
+      module = agent { } {
+        generations.orders = true;
+        generations.publicKeys = [ ];
+      };
+      said = [ "generations.publicKeys" ];
+    };
+    switch-without-nix = {
+      module = {
+        imports = [ (agent { } { generations.restoreDeclared = true; }) ];
+        nix.enable = false;
+      };
+      said = [ "nix.enable = true;" ];
+    };
     central-without-names = {
       module = central { names = [ ]; };
       said = [ "services.msp-central.names = " ];

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let id = served.id.as_deref().unwrap_or("-");
     match &served.reply {
         Reply::Queued { method, unit } => say(6, &format!("request {id} of user {uid}: {method} {unit}: queued")),
+        Reply::Done { what } => say(6, &format!("request {id} of user {uid}: {what}")),
         Reply::Refused { reason } => say(4, &format!("request {id} of user {uid} refused: {reason}")),
         Reply::Failed { reason } => say(3, &format!("request {id} of user {uid} failed: {reason}")),
     }

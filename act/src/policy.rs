@@ -29,6 +29,24 @@ pub struct Policy {
     pub garbage_unit: Option<String>,
     /// The unit that loads the declared packet filter; without it nothing restores a firewall.
     pub firewall_unit: Option<String>,
+    /// Whether and on whose word generations of NixOS are switched.
+    pub switch: Option<SwitchPolicy>,
+}
+
+/// Who may have the machine switched to another generation.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchPolicy {
+    /// The site that an order has to be for.
+    pub site_id: String,
+    /// The appliance that an order has to be for.
+    pub host_id: String,
+    /// The keys, 64 hexadecimal characters each, of which one has to have signed it.
+    #[serde(default)]
+    pub server_public_keys: Vec<String>,
+    /// Whether the agent may switch back to the declared generation without an order.
+    #[serde(default)]
+    pub restore_declared: bool,
 }
 
 /// The list cannot be used, so nothing is allowed.
@@ -102,7 +120,32 @@ impl Policy {
         self.units.iter().chain(&self.time_unit).chain(&self.garbage_unit).chain(&self.firewall_unit)
     }
 
-    /// The job that an operation comes to.
+    /// The part about switches.
+    ///
+    /// # Errors
+    /// In words, when the list does not have it, or not for this.
+    pub fn switch(&self, operation: &Operation) -> Result<&SwitchPolicy, String> {
+        let switch = self.switch.as_ref().ok_or("the list has no switch, so generations are a person's business")?;
+        match operation {
+            Operation::RestoreGeneration { .. } if !switch.restore_declared => {
+                Err("the list does not say restore_declared, so going back is a person's business".to_owned())
+            }
+            _ => Ok(switch),
+        }
+    }
+
+    /// In words, why the list does not have an operation, as far as that can be told without the request.
+    #[must_use]
+    pub fn objection(&self, operation: &Operation) -> Option<String> {
+        match operation {
+            Operation::SwitchGeneration { .. }
+            | Operation::RestoreGeneration { .. }
+            | Operation::ConfirmSwitch { .. } => self.switch(operation).err(),
+            _ => self.job(operation).err(),
+        }
+    }
+
+    /// The job that an operation on a unit comes to.
     ///
     /// # Errors
     /// In words, why the list does not have it.
@@ -125,6 +168,9 @@ impl Policy {
             Operation::RestoreFirewall {} => {
                 Job { method: "ReloadOrRestartUnit", unit: named(&self.firewall_unit, "firewall_unit")? }
             }
+            Operation::SwitchGeneration { .. }
+            | Operation::RestoreGeneration { .. }
+            | Operation::ConfirmSwitch { .. } => return Err("a switch is no job of a listed unit".to_owned()),
         })
     }
 }

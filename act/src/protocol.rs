@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Where the executor listens, on every machine.
 pub const SOCKET: &str = "/run/msp-agent/act.sock";
 /// The longest request, in bytes, its newline included.
-pub const LONGEST_REQUEST: usize = 4096;
+pub const LONGEST_REQUEST: usize = 16 * 1024;
 /// The longest answer, in bytes.
 pub const LONGEST_REPLY: usize = 16 * 1024;
 /// The version of these types.
@@ -35,6 +35,23 @@ pub enum Operation {
     CollectGarbage {},
     /// Load the declared packet filter again.
     RestoreFirewall {},
+    /// Switch to the generation of NixOS that a signed order names.
+    SwitchGeneration {
+        /// The order's envelope, as Central Command made it.
+        order: String,
+        /// Whether Central Command is reachable now, so that it has to be afterwards as well.
+        contact: bool,
+    },
+    /// Switch back to the declared generation of NixOS.
+    RestoreGeneration {
+        /// Whether Central Command is reachable now, so that it has to be afterwards as well.
+        contact: bool,
+    },
+    /// All is well with the generation that a switch has activated: keep it.
+    ConfirmSwitch {
+        /// The switch.
+        id: String,
+    },
 }
 
 /// One request. It is good for this boot, for a short while, and once.
@@ -63,6 +80,11 @@ pub enum Reply {
         method: String,
         /// The unit.
         unit: String,
+    },
+    /// It was done, without the service manager.
+    Done {
+        /// What.
+        what: String,
     },
     /// It is not done, and would not be done if asked again like this.
     Refused {

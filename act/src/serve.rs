@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::bus;
 use crate::peer;
 use crate::policy::{self, Policy};
-use crate::protocol::{BOOT_ID, LONGEST_AGE_MS, LONGEST_REQUEST, Reply, Request, SCHEMA, boot_time_ms};
+use crate::protocol::{BOOT_ID, LONGEST_AGE_MS, LONGEST_REQUEST, Operation, Reply, Request, SCHEMA, boot_time_ms};
 use crate::refusals;
 use crate::seen;
+use crate::switching;
+use msp_agent_switch::places::Places;
 
 /// How long a peer may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,6 +34,8 @@ pub struct Surroundings {
     pub boot_id: PathBuf,
     /// The system bus.
     pub bus: PathBuf,
+    /// Where generations and their records lie.
+    pub places: Places,
 }
 
 impl Surroundings {
@@ -46,6 +50,7 @@ impl Surroundings {
             notes,
             boot_id: BOOT_ID.into(),
             bus: bus::SOCKET.into(),
+            places: Places::own(),
         }
     }
 }
@@ -99,11 +104,35 @@ fn judged(stream: &mut UnixStream, around: &Surroundings, served: &mut Served) -
     served.id = Some(request.id.clone());
     is_fresh(&request, around)?;
     seen::note(&around.notes.join("seen"), &request, boot_time_ms())?;
-    let job = policy.job(&request.operation)?;
-    Ok(match bus::manager(&around.bus, job.method, &[job.unit, "replace"]) {
-        Ok(()) => Reply::Queued { method: job.method.to_owned(), unit: job.unit.to_owned() },
+    let (switch, places) = (policy.switch(&request.operation), &around.places);
+    let id = match &request.operation {
+        Operation::SwitchGeneration { order, contact } => switching::by_order(switch?, places, order, *contact)?,
+        Operation::RestoreGeneration { contact } => {
+            switch?;
+            switching::to_declared(places, &request.id, *contact)?
+        }
+        Operation::ConfirmSwitch { id } => {
+            switch?;
+            switching::confirm(places, id)?;
+            return Ok(Reply::Done { what: format!("switch {id} is confirmed") });
+        }
+        operation => {
+            let job = policy.job(operation)?;
+            return Ok(asked(around, job.method, job.unit));
+        }
+    };
+    let reply = asked(around, "StartUnit", &format!("msp-agent-switch@{id}.service"));
+    if let Reply::Failed { reason } = &reply {
+        switching::not_begun(places, &id, reason);
+    }
+    Ok(reply)
+}
+
+fn asked(around: &Surroundings, method: &str, unit: &str) -> Reply {
+    match bus::manager(&around.bus, method, &[unit, "replace"]) {
+        Ok(()) => Reply::Queued { method: method.to_owned(), unit: unit.to_owned() },
         Err(error) => Reply::Failed { reason: error.to_string() },
-    })
+    }
 }
 
 /// The one line, without its newline.

@@ -1,81 +1,12 @@
 //! Every request that must not be carried out, over a real socket, with a bus that would notice.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+mod machine;
+
 use std::path::Path;
 
+use machine::{Machine, line, request};
 use msp_agent_act::protocol::{Operation, Reply, Request, boot_time_ms};
-use msp_agent_act::refusals;
-use msp_agent_act::serve::{Surroundings, serve};
-
-struct Machine {
-    folder: tempfile::TempDir,
-    around: Surroundings,
-    /// A bus on which nobody may ever connect.
-    bus: UnixListener,
-}
-
-impl Machine {
-    fn new(user: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("act.json"), r#"{"user": "msp-agent", "units": ["web.service"]}"#).unwrap();
-        std::fs::write(path("passwd"), format!("msp-agent:x:{user}:{user}::/:/x\n")).unwrap();
-        let around = Surroundings {
-            policy: path("act.json"),
-            owner: rustix::process::geteuid().as_raw(),
-            passwd: path("passwd"),
-            notes: folder.path().to_owned(),
-            boot_id: "/proc/sys/kernel/random/boot_id".into(),
-            bus: path("bus"),
-        };
-        let bus = UnixListener::bind(path("bus")).unwrap();
-        bus.set_nonblocking(true).unwrap();
-        Self { folder, around, bus }
-    }
-
-    fn own() -> Self {
-        Self::new(rustix::process::getuid().as_raw())
-    }
-
-    fn ask(&self, bytes: &[u8]) -> Reply {
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        let around = self.around.clone();
-        let executor = std::thread::spawn(move || serve(theirs, &around).reply);
-        // An executor that has heard enough hangs up.
-        drop(ours.write_all(bytes));
-        drop(ours.shutdown(std::net::Shutdown::Write));
-        let mut said = String::new();
-        drop(ours.read_to_string(&mut said));
-        let reply = executor.join().unwrap();
-        if !said.is_empty() {
-            assert_eq!(serde_json::from_str::<Reply>(&said).unwrap(), reply);
-        }
-        reply
-    }
-
-    /// The reason of a refusal, after which nobody has spoken with the bus and the daemon can read of it.
-    fn refused(&self, bytes: &[u8]) -> String {
-        let Reply::Refused { reason } = self.ask(bytes) else { panic!("not refused") };
-        assert!(self.bus.accept().is_err(), "the bus was called: {reason}");
-        let listed = std::fs::read_to_string(self.folder.path().join("refused")).unwrap();
-        assert_eq!(refusals::read(&listed).last().unwrap().reason, reason);
-        reason
-    }
-}
-
-fn request(unit: &str) -> Request {
-    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    Request::now(format!("{next:032x}"), Operation::RestartUnit { unit: unit.to_owned() }).unwrap()
-}
-
-fn line(request: &Request) -> Vec<u8> {
-    let mut line = serde_json::to_vec(request).unwrap();
-    line.push(b'\n');
-    line
-}
 
 #[test]
 fn another_user_is_refused_whatever_it_says() {
@@ -135,7 +66,7 @@ fn what_is_no_request_is_refused_by_its_length_or_its_form() {
     let machine = Machine::own();
     let good = String::from_utf8(line(&request("web.service"))).unwrap();
     let cases: [(Vec<u8>, &str); 8] = [
-        (vec![b' '; 100_000], "longer than 4096"),
+        (vec![b' '; 100_000], "longer than 16384"),
         (b"{}\n".to_vec(), "no request"),
         (b"\xff\xfe\n".to_vec(), "no request"),
         (b"".to_vec(), "ended before"),

@@ -7,6 +7,7 @@ pub mod by_hand;
 mod connection;
 mod contact;
 mod fleet;
+pub mod generations;
 mod identity;
 mod lanes;
 mod orders;
@@ -46,6 +47,7 @@ use policy::Policy;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -86,6 +88,8 @@ pub struct Agent {
     pub contact: watch::Sender<()>,
     /// Whether the last check-in succeeded.
     pub reached: AtomicBool,
+    /// The word that a switch of generations waits for.
+    pub word: generations::Word,
     /// The watch over the loops.
     pub vigil: Arc<Vigil>,
     pub started_at: Timestamp,
@@ -140,6 +144,7 @@ impl Agent {
             contact: watch::Sender::new(()),
             reached: AtomicBool::new(false),
             known: watch::Sender::new(false),
+            word: generations::Word::default(),
             lanes: Lanes::new(),
             config,
         })
@@ -160,7 +165,7 @@ impl Agent {
         };
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).deliver(drain, stop.clone()));
-        loops.spawn(Arc::clone(&self).check_in(central.clone(), stop.clone()));
+        loops.spawn(Arc::clone(&self).check_in(central.clone(), Arc::clone(&machine), stop.clone()));
         loops.spawn(Arc::clone(&self).sync_rules(central.clone(), stop.clone()));
         loops.spawn(Arc::clone(&self).follow_orders(central.clone(), stop.clone()));
         loops.spawn(identity::keep_alive(Arc::clone(&self), central, stop.clone()));
@@ -192,7 +197,9 @@ impl Agent {
         let mut pace = Pace::new(self.vigil.watch("appliance", HOST_CHECK_LIMIT), every, self.look.subscribe());
         let threads = host::Threads::default();
         // Some checks are heavy (a package manager asks its whole index): a restart does not make them early.
-        if !pace.wait(self.until_next_appliance_round(every).await, &stop).await {
+        let first =
+            if generations::goes_on(&machine) { Duration::ZERO } else { self.until_next_appliance_round(every).await };
+        if !pace.wait(first, &stop).await {
             return;
         }
         loop {
@@ -200,17 +207,29 @@ impl Agent {
             let policy = Arc::clone(&self.policy.borrow());
             pace.working(round::LOOKING_BACK);
             let began = self.clock.now();
+            let ordered = self.ordered_switch().await;
             let appliance = Arc::new(Appliance {
                 machine: Arc::clone(&machine),
                 executor: Executor::own(),
                 desired: policy.baseline.appliance.clone(),
                 state_dir: self.config.state_dir.clone(),
                 catalogue: Arc::clone(&policy.catalogue),
+                contact: self.reached.load(Relaxed),
+                ordered,
             });
             self.reconcile(appliance.as_ref(), &self.appliance.host_id).await;
+            // A machine in the middle of a switch says nothing about itself that would last.
+            if generations::goes_on(&machine) {
+                self.confirm_switch(&machine, None).await;
+                if !pace.wait(generations::LOOK_AGAIN, &stop).await {
+                    return;
+                }
+                continue;
+            }
             pace.working((HOST_CHECK_LIMIT * 2).saturating_add(policy.longest_heal_here()));
             let mut running = JoinSet::new();
-            for check in host::all_of_daemon(&machine, &policy.baseline.appliance, &self.config.state_dir) {
+            let ordered = appliance.ordered.as_ref().map(|ordered| &ordered.store_path);
+            for check in host::all_of_daemon(&machine, &appliance.desired, ordered, &self.config.state_dir) {
                 let (agent, stop, threads) = (Arc::clone(&self), stop.clone(), threads.clone());
                 let appliance = Arc::clone(&appliance);
                 running.spawn(async move {
@@ -228,7 +247,8 @@ impl Agent {
                 not_stored(&error, "when the appliance was checked is not stored");
             }
             self.looked(&self.appliance, began).await;
-            if !pace.next(&stop).await {
+            let begun = generations::goes_on(&machine);
+            if !(if begun { pace.wait(generations::LOOK_AGAIN, &stop).await } else { pace.next(&stop).await }) {
                 return;
             }
         }

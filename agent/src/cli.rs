@@ -6,6 +6,7 @@ mod check;
 mod check_config;
 mod enroll;
 mod evidence;
+mod generations;
 mod incidents;
 mod keygen;
 mod log;
@@ -68,6 +69,7 @@ enum Command {
     Runbook(runbook::Args),
     Queue(queue::Args),
     Orders(orders::Args),
+    Generations(generations::Args),
     Keygen(keygen::Args),
 }
 
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Runbook(args) => runbook::run(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
         Command::Orders(args) => orders::run(args, &mut out),
+        Command::Generations(args) => generations::run(args, &mut out),
         Command::Queue(args) => queue::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
     };

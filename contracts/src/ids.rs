@@ -45,7 +45,7 @@ pub struct IdError {
     pub expected: &'static str,
 }
 
-fn bad(text: &str, expected: &'static str) -> IdError {
+pub(crate) fn bad(text: &str, expected: &'static str) -> IdError {
     IdError { text: text.chars().take(80).collect(), expected }
 }
 

@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod rehearsal;
 pub mod schema;
 pub mod signed;
+pub mod store_path;
 pub mod token;
 
 /// Version of every artifact's shape; carried in each as `schema_version`.

@@ -7,6 +7,7 @@
 use crate::dsse::Signed;
 use crate::ids::{ChainId, Counter, OrderId};
 use crate::signed::{Stamp, StampError};
+use crate::store_path::StorePath;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,12 @@ pub enum OrderAction {
         /// 64 hexadecimal characters each; at least one.
         server_public_keys: Vec<String>,
     },
+    /// Switch the appliance to another system of NixOS, which has to be signed by a key that its Nix trusts; back by
+    /// itself unless the agent confirms it.
+    SwitchGeneration {
+        /// The system's path in the store, what `nix build` of a configuration's `system.build.toplevel` gives.
+        store_path: StorePath,
+    },
     /// Take back an order that was accepted and not begun.
     Revoke {
         /// The order to take back.
@@ -73,6 +80,7 @@ impl OrderAction {
             Self::SetDryRun { .. } => "set_dry_run",
             Self::KillSwitch { .. } => "kill_switch",
             Self::RotateKeys { .. } => "rotate_keys",
+            Self::SwitchGeneration { .. } => "switch_generation",
             Self::Revoke { .. } => "revoke",
         }
     }

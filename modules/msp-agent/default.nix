@@ -4,6 +4,7 @@
 # secrets.nix    keys and credentials, as files that never enter the store
 # service.nix    the unit
 # executor.nix   what root does for it
+# generations.nix which generation of NixOS runs, and who may switch
 # egress.nix     whom the agent may talk to, by nftables
 {
   config,
@@ -29,6 +30,7 @@ in
     ./service.nix
     ./egress.nix
     ./executor.nix
+    ./generations.nix
   ];
 
   options.services.msp-agent = {

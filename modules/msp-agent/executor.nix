@@ -91,6 +91,16 @@ in
           "nftables.service"
         else
           "firewall.service";
+      switch =
+        if cfg.generations.orders || cfg.generations.restoreDeclared then
+          {
+            inherit (cfg.settings) site_id;
+            host_id = if cfg.settings.host_id != null then cfg.settings.host_id else config.networking.hostName;
+            server_public_keys = lib.optionals cfg.generations.orders cfg.generations.publicKeys;
+            restore_declared = cfg.generations.restoreDeclared;
+          }
+        else
+          null;
     });
 
     # Root's list is one half of it, a rule of the site the other.
@@ -132,6 +142,8 @@ in
 
     systemd.services."msp-agent-act@" = {
       description = "One request to the root executor of msp-agent";
+      # A switch of the system asks through it for its confirmation.
+      restartIfChanged = false;
       unitConfig.CollectMode = "inactive-or-failed";
       serviceConfig = hardening // {
         ExecStart = "${cfg.package}/libexec/msp-agent-act";
@@ -141,6 +153,9 @@ in
         SyslogIdentifier = "msp-agent-act";
         RuntimeDirectory = "msp-agent-act";
         RuntimeDirectoryPreserve = true;
+        # Which switches were asked for, and the sequence of the last order.
+        StateDirectory = "msp-agent-switch";
+        StateDirectoryMode = "0755";
         # What it refused the daemon may read.
         UMask = "0022";
         MemoryMax = "32M";
@@ -152,6 +167,7 @@ in
 
     systemd.services."msp-agent-nft@" = {
       description = "One listing of the packet filter for msp-agent";
+      restartIfChanged = false;
       unitConfig.CollectMode = "inactive-or-failed";
       serviceConfig = hardening // {
         # It reads nothing from whoever connects: all that can be had of it is this listing.

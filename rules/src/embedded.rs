@@ -16,7 +16,9 @@ pub(crate) const L1: &[File] = embed!["l1/host.yaml", "l1/windows.yaml"];
 pub(crate) const RUNBOOKS: &[File] = embed![
     "runbooks/RB-HOST-DISK-001/runbook.yaml",
     "runbooks/RB-HOST-FIREWALL-001/runbook.yaml",
+    "runbooks/RB-HOST-GENERATION-001/runbook.yaml",
     "runbooks/RB-HOST-SVC-001/runbook.yaml",
+    "runbooks/RB-HOST-SWITCH-001/runbook.yaml",
     "runbooks/RB-HOST-TIME-001/runbook.yaml",
     "runbooks/RB-WIN-AV-001/runbook.yaml",
     "runbooks/RB-WIN-AV-001/functions.ps1",

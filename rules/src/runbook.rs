@@ -88,6 +88,9 @@ pub enum ParameterType {
     String,
     /// The name of a unit of the appliance: the executor there has the list.
     Unit,
+    /// A system's path in the Nix store: the order that the executor judges has to name the same.
+    #[serde(rename = "store_path")]
+    StorePath,
 }
 
 /// What the appliance's executor is asked to do in the place of a script that remediates.
@@ -102,6 +105,18 @@ pub enum Request {
     CollectGarbage,
     /// Load the declared packet filter again.
     RestoreFirewall,
+    /// Switch to the generation of NixOS that an order names.
+    SwitchGeneration,
+    /// Switch back to the declared generation of NixOS.
+    RestoreGeneration,
+}
+
+impl Request {
+    /// Whether it goes on by itself after it was asked for, longer than anybody should wait for it.
+    #[must_use]
+    pub fn goes_on(self) -> bool {
+        matches!(self, Self::SwitchGeneration | Self::RestoreGeneration)
+    }
 }
 
 /// The platform of runbooks that act on the appliance, whichever Linux it runs.
@@ -138,6 +153,7 @@ impl Parameter {
         match self.kind {
             ParameterType::String => self.allowed.iter().any(|allowed| allowed == value),
             ParameterType::Unit => is_service_name(value),
+            ParameterType::StorePath => value.strip_prefix("/nix/store/").is_some_and(|name| !name.contains('/')),
         }
     }
 }

@@ -12,7 +12,7 @@ set -eu
 view=$MACHINE/cgroup cg=$MACHINE/cgroup/$NAME
 command=$1; shift
 
-packages=systemd,systemd-sysv,dbus,nftables,iproute2,procps,chrony,udev,kmod
+packages=systemd,systemd-sysv,dbus,nftables,iproute2,procps,chrony,udev,kmod,nix-bin
 need() { command -v "$1" >/dev/null || { echo "$1 is not installed (Debian: $2)"; exit 1; }; }
 pid1() { head -n1 "$cg/payload/init.scope/cgroup.procs"; }
 network() {

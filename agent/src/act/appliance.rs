@@ -3,14 +3,20 @@
 //! A job of the service manager takes its time, so verify looks again and again until the check passes or the phase's
 //! time is over. A unit has to run at two looks in a row: one that starts and fails at once is not healed.
 
-use super::perform::RunsPhases;
+use super::perform::{Performed, RunsPhases, UnderWay};
 use crate::adapters::executor::{Executor, Operation};
 use crate::adapters::winrm::{PhaseError, Ran};
 use crate::config::baseline;
 use crate::model::report::{PhaseReport, ReportStatus};
 use crate::model::{CheckKind, Observation, Phase, Plan};
 use crate::sense::host::{self, Machine};
+use jiff::Timestamp;
+use msp_agent_switch::profile;
+use msp_agent_switch::record::{self, Asked, Record, State};
+use msp_contracts::evidence::ActionRecord;
 use msp_contracts::finding::CheckStatus;
+use msp_contracts::outcome::Detail;
+use msp_contracts::store_path::StorePath;
 use msp_rules::{Catalogue, Request};
 use serde_json::{Map, Value, json};
 use std::future::Future;
@@ -29,6 +35,18 @@ pub struct Appliance {
     pub desired: baseline::Appliance,
     pub state_dir: PathBuf,
     pub catalogue: Arc<Catalogue>,
+    /// The order to switch that waits, if one does.
+    pub ordered: Option<Ordered>,
+    /// Whether Central Command is reachable.
+    pub contact: bool,
+}
+
+/// An order to switch to another generation.
+#[derive(Debug, Clone)]
+pub struct Ordered {
+    pub store_path: StorePath,
+    /// What Central Command signed: root's executor judges it itself.
+    pub envelope: String,
 }
 
 /// The unit that a plan is about; a name without a kind is a service's, as for systemctl.
@@ -37,12 +55,46 @@ fn unit(parameters: &Map<String, Value>) -> String {
     if name.contains('.') { name.to_owned() } else { format!("{name}.service") }
 }
 
+/// The system that a plan to switch is about.
+fn system(parameters: &Map<String, Value>) -> Option<StorePath> {
+    StorePath::try_from(parameters.get("store_path")?.as_str()?.to_owned()).ok()
+}
+
+/// What a switch came to.
+fn over(record: &Record, running: Option<&StorePath>, generation: Option<u64>) -> Performed {
+    let reason = record.reason.clone().unwrap_or_else(|| "no reason is known".to_owned());
+    let (detail, error) = match record.state {
+        State::Confirmed if running != Some(&record.to) => {
+            let running = running.map_or("nothing that can be told", StorePath::as_str);
+            (Detail::Failed, Some(format!("the switch was confirmed, and running is {running}")))
+        }
+        State::Confirmed if record.reboot_required => (Detail::RebootRequired, None),
+        State::Confirmed => (Detail::Fixed, None),
+        State::RolledBack => (Detail::RolledBack, Some(reason)),
+        _ => (Detail::Failed, Some(reason)),
+    };
+    let report = json!(record);
+    let action = ActionRecord {
+        phase: "switch".to_owned(),
+        started: record.asked_at,
+        completed: record.ended_at.unwrap_or(record.asked_at),
+        report: report.clone(),
+        error: error.clone(),
+    };
+    let rollback_available = record.state == State::Confirmed && generation.is_some();
+    let rollback_generation = generation.filter(|_| rollback_available);
+    Performed { detail, actions: vec![action], post_state: report, error, rollback_available, rollback_generation }
+}
+
 fn operation(request: Request, parameters: &Map<String, Value>) -> Operation {
     match request {
         Request::RestartUnit => Operation::RestartUnit { unit: unit(parameters) },
         Request::SyncTime => Operation::SyncTime {},
         Request::CollectGarbage => Operation::CollectGarbage {},
         Request::RestoreFirewall => Operation::RestoreFirewall {},
+        // Whether the list has them does not depend on the order.
+        Request::SwitchGeneration => Operation::SwitchGeneration { order: String::new(), contact: false },
+        Request::RestoreGeneration => Operation::RestoreGeneration { contact: false },
     }
 }
 
@@ -73,12 +125,20 @@ impl Appliance {
             reboot_required: false,
         };
         if phase == Phase::Remediate {
-            let asked = self.executor.ask(operation(request, parameters), limit).await;
+            let operation = match (operation(request, parameters), self.order_for(parameters)) {
+                (Operation::SwitchGeneration { .. }, Some(ordered)) => {
+                    Operation::SwitchGeneration { order: ordered.envelope.clone(), contact: self.contact }
+                }
+                (Operation::RestoreGeneration { .. }, _) => Operation::RestoreGeneration { contact: self.contact },
+                (operation, _) => operation,
+            };
+            let asked = self.executor.ask(operation, limit).await;
             let asked = asked.map_err(|source| PhaseError::Executor { source })?;
             let observed = Map::from_iter([("asked_of_systemd".to_owned(), Value::from(asked))]);
             return Ok(report(ReportStatus::Compliant, observed, Vec::new(), true));
         }
-        let seen = if phase == Phase::Detect {
+        // What goes on by itself is looked at again by whoever asked for it.
+        let seen = if phase == Phase::Detect || request.goes_on() {
             self.look(request, parameters).await
         } else {
             self.until_compliant(request, parameters, limit).await
@@ -93,6 +153,24 @@ impl Appliance {
         let reasons = seen.diff.into_iter().chain(seen.reason).collect();
         let observed = Map::from_iter([("actual".to_owned(), seen.actual)]);
         Ok(report(status, observed, reasons, false))
+    }
+
+    /// The order that a plan to switch comes from.
+    fn order_for(&self, parameters: &Map<String, Value>) -> Option<&Ordered> {
+        self.ordered.as_ref().filter(|ordered| system(parameters).as_ref() == Some(&ordered.store_path))
+    }
+
+    /// The record of the switch that a plan asked for, at `since` or later.
+    fn switch_of(&self, plan: &Plan, since: Timestamp) -> Option<Record> {
+        let places = self.machine.places();
+        match (self.request(&plan.runbook_id)?, &plan.order) {
+            (Request::SwitchGeneration, Some(asked)) => record::get(&places, asked.order_id.as_str()).ok().flatten(),
+            (Request::RestoreGeneration, _) => {
+                let mut all = record::list(&places).ok()?.into_iter();
+                all.rfind(|one| matches!(one.asked, Asked::Drift {}) && one.asked_at >= since)
+            }
+            _ => None,
+        }
     }
 
     async fn until_compliant(&self, request: Request, parameters: &Map<String, Value>, limit: Duration) -> Observation {
@@ -117,8 +195,10 @@ impl Appliance {
             Request::SyncTime => CheckKind::TimeSync,
             Request::CollectGarbage => CheckKind::Disk,
             Request::RestoreFirewall => CheckKind::Firewall,
+            Request::SwitchGeneration | Request::RestoreGeneration => CheckKind::Generation,
         };
-        let checks = host::all_of_daemon(&self.machine, &self.desired, &self.state_dir);
+        let ordered = system(parameters);
+        let checks = host::all_of_daemon(&self.machine, &self.desired, ordered.as_ref(), &self.state_dir);
         match checks.into_iter().find(|check| check.kind() == kind) {
             Some(check) => check.observe().await,
             None => Observation::unsupported(kind, Value::Null, "this version does not make the check"),
@@ -162,8 +242,23 @@ impl RunsPhases for Appliance {
         false
     }
 
+    fn under_way(&self, plan: &Plan, since: Timestamp) -> Option<UnderWay> {
+        let record = self.switch_of(plan, since)?;
+        if record.state.is_open() {
+            return Some(UnderWay::GoesOn);
+        }
+        let places = self.machine.places();
+        let running = profile::leads_to(&places, &places.current()).ok();
+        let known = profile::generations(&places).unwrap_or_default();
+        let before = known.iter().rfind(|one| Some(&one.store_path) == record.from.as_ref());
+        Some(UnderWay::Over(over(&record, running.as_ref(), before.map(|one| one.number))))
+    }
+
     fn objection(&self, plan: &Plan) -> Option<String> {
         let request = self.request(&plan.runbook_id)?;
+        if request == Request::SwitchGeneration && plan.order.is_none() {
+            return Some("only an order names a generation to switch to".to_owned());
+        }
         self.executor.objection(&operation(request, &plan.parameters))
     }
 }

@@ -7,6 +7,7 @@ use crate::adapters::winrm::{PhaseError, Ran, WindowsHost};
 use crate::causes::chain;
 use crate::model::report::{PhaseReport, ReportStatus};
 use crate::model::{Phase, Plan};
+use jiff::Timestamp;
 use msp_contracts::evidence::ActionRecord;
 use msp_contracts::outcome::Detail;
 use serde_json::{Map, Value, json};
@@ -25,6 +26,12 @@ pub trait RunsPhases: Sync {
 
     /// Whether the runbook can take its change back.
     fn can_undo(&self, runbook_id: &str) -> bool;
+
+    /// How a change of `plan` stands that goes on by itself once it was asked for, at `since` or later; `None` where the
+    /// phases are all there is, or it was never begun.
+    fn under_way(&self, _plan: &Plan, _since: Timestamp) -> Option<UnderWay> {
+        None
+    }
 
     /// In words, why this machine cannot carry out `plan` at all, as far as that is known beforehand.
     fn objection(&self, _plan: &Plan) -> Option<String> {
@@ -47,6 +54,13 @@ impl RunsPhases for WindowsHost {
     }
 }
 
+/// How a change stands that goes on by itself.
+#[derive(Debug)]
+pub enum UnderWay {
+    GoesOn,
+    Over(Performed),
+}
+
 /// What was done, step by step, and how it ended.
 #[derive(Debug)]
 pub struct Performed {
@@ -56,6 +70,8 @@ pub struct Performed {
     pub post_state: Value,
     pub error: Option<String>,
     pub rollback_available: bool,
+    /// The generation of the system to return to, on the appliance.
+    pub rollback_generation: Option<u64>,
 }
 
 /// Carries out `plan`.
@@ -85,7 +101,7 @@ pub async fn perform(plan: &Plan, host: &dyn RunsPhases) -> Performed {
             Err(undo) => error = Some(format!("{why}; undoing it failed: {undo}")),
         }
     }
-    Performed { detail, actions: steps.actions, post_state, error, rollback_available }
+    Performed { detail, actions: steps.actions, post_state, error, rollback_available, rollback_generation: None }
 }
 
 /// Only looks, after a restart in the middle of a plan: says how it ended without doing anything. `None` when it
@@ -103,7 +119,7 @@ pub async fn look_back(plan: &Plan, host: &dyn RunsPhases) -> Option<Performed> 
     };
     let rollback_available = host.can_undo(&plan.runbook_id);
     let post_state = Value::Object(seen.observed);
-    Some(Performed { detail, actions: steps.actions, post_state, error, rollback_available })
+    Some(Performed { detail, actions: steps.actions, post_state, error, rollback_available, rollback_generation: None })
 }
 
 struct Steps<'a> {

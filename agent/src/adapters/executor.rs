@@ -57,7 +57,7 @@ impl Executor {
             return Some(format!("this machine has no executor ({} is not there)", self.socket.display()));
         }
         match Policy::read(&self.list, self.owner) {
-            Ok(policy) => policy.job(operation).err(),
+            Ok(policy) => policy.objection(operation),
             Err(error) => Some(error.to_string()),
         }
     }
@@ -70,6 +70,7 @@ impl Executor {
             .map_err(|source| ExecutorError::Io { socket: self.socket.clone(), source })?;
         match serde_json::from_slice(&line).map_err(|source| ExecutorError::Form { source })? {
             Reply::Queued { method, unit } => Ok(format!("{method} {unit}")),
+            Reply::Done { what } => Ok(what),
             Reply::Refused { reason } => Err(ExecutorError::Refused { reason }),
             Reply::Failed { reason } => Err(ExecutorError::Failed { reason }),
         }
@@ -107,6 +108,7 @@ pub mod tests {
             notes: folder.to_owned(),
             boot_id: msp_agent_act::protocol::BOOT_ID.into(),
             bus: folder.join("bus"),
+            places: msp_agent_switch::places::Places::below(folder),
         };
         let listener = UnixListener::bind(&socket).unwrap();
         std::thread::spawn(move || {

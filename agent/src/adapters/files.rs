@@ -29,6 +29,11 @@ impl HostFiles {
         Self { root: root.into() }
     }
 
+    /// Where the machine's file system begins.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Whether these are the files of the machine the process runs on.
     pub fn is_own(&self) -> bool {
         self.root == Path::new("/")

@@ -9,6 +9,7 @@ use crate::report::checkin::{self, CheckinError, Learnt};
 use crate::report::client::Central;
 use crate::report::drain::Drain;
 use crate::report::sync::{self, SyncError};
+use crate::sense::host::Machine;
 use crate::store::{facts, not_stored};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,11 +38,12 @@ impl Agent {
         }
     }
 
-    pub(super) async fn check_in(self: Arc<Self>, central: Central, stop: CancellationToken) {
+    pub(super) async fn check_in(self: Arc<Self>, central: Central, machine: Arc<Machine>, stop: CancellationToken) {
         let mut pace = self.contact_pace("check-in");
         let mut reached = false;
         loop {
             pace.working(CALL);
+            let began = msp_agent_switch::boot_time_ms();
             match self.check_in_once(&central).await {
                 Ok(learnt) => {
                     if !reached {
@@ -50,6 +52,7 @@ impl Agent {
                     reached = true;
                     self.known.send_replace(true);
                     self.take_over(learnt);
+                    self.confirm_switch(&machine, Some(began)).await;
                 }
                 Err(CheckinError::Store(error)) => not_stored(&error, "what the check-in brought is not stored"),
                 Err(error) => {

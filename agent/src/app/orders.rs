@@ -14,7 +14,7 @@ use crate::prove;
 use crate::prove::record::Recorder;
 use crate::prove::record::orders::Over;
 use crate::report::client::{CallError, Central};
-use crate::sense::windows;
+use crate::sense::{host, windows};
 use crate::store::orders::{self, State, Waiting};
 use crate::store::server_keys::{self, ServerKeys};
 use crate::store::{StoreError, facts, statuses};
@@ -28,6 +28,7 @@ use msp_contracts::order::{Order, OrderAction};
 use msp_contracts::outcome::{Detail, Level};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What the server answers; each entry is read by itself, so that a damaged one hurts no other.
@@ -95,10 +96,12 @@ impl Agent {
                     servers: &servers,
                     appliance: &appliance.host_id,
                     max_waiting,
-                    mends: windows::mends,
+                    mends: |runbook, parameters| {
+                        windows::mends(runbook, parameters).or_else(|| host::mends(runbook))
+                    },
                 };
                 let chain = prove::chain::chain(recorder.db)?;
-                let hash = received.hash.clone();
+                let (hash, text) = (received.hash.clone(), received.text.clone());
                 match judge::judge(recorder.db, &reader, scope, &chain, received, recorder.now)? {
                     Judged::Known => Ok(Tell::Nobody),
                     Judged::Refused { order, reason } => {
@@ -109,7 +112,7 @@ impl Agent {
                     }
                     Judged::Accepted { order, waits } => {
                         tracing::info!(order_id = %order.order_id, class = order.action.class(), "an order is accepted");
-                        recorder.order_accepted(&hash, &order, &waits)?;
+                        recorder.order_accepted((&hash, &text), &order, &waits)?;
                         at_once(recorder, &appliance, &order, configured)
                     }
                 }
@@ -200,6 +203,7 @@ impl Agent {
     ) -> Result<(), StoreError> {
         let (state, detail, error) = match observation.status {
             CheckStatus::Compliant => (State::Done, Detail::NoChange, None),
+            CheckStatus::Drift if !is_about(&waiting, &observation.details) => (State::Done, Detail::NoChange, None),
             CheckStatus::Unsupported => (State::Failed, Detail::Unsupported, observation.reason.clone()),
             CheckStatus::Drift | CheckStatus::Unknown | CheckStatus::Pending => {
                 let reason = observation.reason.clone().unwrap_or_else(|| "the check could not tell".to_owned());
@@ -258,20 +262,32 @@ impl Agent {
     }
 }
 
+/// Whether the drift of a check is what an order to run a runbook names: of the appliance's units one check tells.
+pub(super) fn is_about(waiting: &Waiting, details: &Map<String, Value>) -> bool {
+    let OrderAction::RunRunbook { parameters, .. } = &waiting.order.action else { return true };
+    let (Some(unit), Some(Value::Array(stopped))) = (parameters.get("service"), details.get("stopped_services")) else {
+        return true;
+    };
+    stopped.iter().any(|one| one == unit || one.as_str().is_some_and(|one| one.strip_suffix(".service") == Some(unit)))
+}
+
 /// The plan that an order asks for.
 pub(super) fn plan(waiting: &Waiting, incident_id: IncidentId, target: &Target, finding: &Finding) -> Option<Plan> {
-    let OrderAction::RunRunbook { runbook_id, parameters, .. } = &waiting.order.action else { return None };
     let order = &waiting.order;
+    let (runbook_id, parameters) = match &order.action {
+        OrderAction::RunRunbook { runbook_id, parameters, .. } => (runbook_id.clone(), parameters.clone()),
+        OrderAction::SwitchGeneration { store_path } => {
+            (host::SWITCH.to_owned(), BTreeMap::from([("store_path".to_owned(), store_path.to_string())]))
+        }
+        _ => return None,
+    };
     Some(Plan {
         incident_id,
         target: target.clone(),
         finding: finding.clone(),
         rule_id: order.order_id.to_string(),
-        runbook_id: runbook_id.clone(),
-        parameters: parameters
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::String(value.clone())))
-            .collect::<Map<_, _>>(),
+        runbook_id,
+        parameters: parameters.into_iter().map(|(name, value)| (name, Value::String(value))).collect::<Map<_, _>>(),
         cooldown_seconds: 0,
         level: Level::L3,
         order: Some(Asked {
@@ -292,7 +308,9 @@ fn at_once(
 ) -> Result<Tell, StoreError> {
     let db = recorder.db;
     let tell = match &order.action {
-        OrderAction::RunRunbook { .. } | OrderAction::RunCheck { .. } => return Ok(Tell::Machines),
+        OrderAction::RunRunbook { .. } | OrderAction::SwitchGeneration { .. } | OrderAction::RunCheck { .. } => {
+            return Ok(Tell::Machines);
+        }
         OrderAction::SyncNow {} => return Ok(Tell::Contact),
         OrderAction::Revoke { order_id } => return revoke(recorder, appliance, order, order_id.as_str()),
         OrderAction::SetDryRun { dry_run } => {

@@ -43,7 +43,8 @@ impl Policy {
 
     /// The same for the appliance itself.
     pub fn longest_heal_here(&self) -> Duration {
-        self.longest(|runbook| runbook.executor.is_some())
+        // What goes on by itself is not waited for.
+        self.longest(|runbook| runbook.executor.is_some_and(|request| !request.goes_on()))
     }
 
     fn longest(&self, which: impl Fn(&Runbook) -> bool) -> Duration {

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::orders;
 use super::pace::{Cadence, Pace};
 use super::policy::Policy;
-use crate::act::perform::RunsPhases;
+use crate::act::perform::{RunsPhases, UnderWay};
 use crate::act::{intent, perform};
 use crate::adapters::inventory::Server;
 use crate::adapters::winrm::WindowsHost;
@@ -173,7 +173,8 @@ impl Agent {
         finding: &Finding,
         ongoing: Option<Ongoing>,
     ) -> Result<(), StoreError> {
-        let drift = ongoing.filter(|_| observation.status == CheckStatus::Drift);
+        let is_about = orders::is_about(&order, &observation.details);
+        let drift = ongoing.filter(|_| observation.status == CheckStatus::Drift && is_about);
         let plan = drift.as_ref().and_then(|drift| orders::plan(&order, drift.incident_id.clone(), target, finding));
         let (Some(plan), Some(drift)) = (plan, drift) else {
             return self.order_without_drift(target, observation, order).await;
@@ -277,7 +278,13 @@ impl Agent {
             incident_id = %plan.incident_id, host_id = %plan.target.host_id,
             runbook_id = %plan.runbook_id, rule_id = %plan.rule_id, "healing"
         );
-        let performed = perform::perform(&plan, host).await;
+        let mut performed = perform::perform(&plan, host).await;
+        match host.under_way(&plan, started) {
+            // Its intent stays open: it is looked at until it is over, also by the agent's next process.
+            Some(UnderWay::GoesOn) => return Ok(()),
+            Some(UnderWay::Over(over)) => performed = over,
+            None => {}
+        }
         self.conclude(plan, performed, execution_id, started).await.map(drop)
     }
 
@@ -317,6 +324,17 @@ impl Agent {
             Err(error) => return not_stored(&error, "open intents cannot be read"),
         };
         for intent in open {
+            match host.under_way(&intent.plan, intent.started_at) {
+                Some(UnderWay::GoesOn) => continue,
+                Some(UnderWay::Over(over)) => {
+                    let done = self.conclude(intent.plan, over, intent.execution_id, intent.started_at).await;
+                    if let Err(error) = done {
+                        not_stored(&error, "a change that is over could not be stored");
+                    }
+                    continue;
+                }
+                None => {}
+            }
             let longest = intent::longest(&catalogue, &intent.plan.runbook_id);
             let left = intent.may_run_until.duration_since(self.clock.now());
             // An end further away than a plan can last was set by a clock that was ahead.

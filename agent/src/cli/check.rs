@@ -61,7 +61,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let (baseline, source) = baseline(args)?;
     let limit = Duration::from_secs(args.timeout);
     let machine = Arc::new(Machine::at(&args.test_root, limit, Arc::new(SystemClock::start())));
-    let mut checks = host::all(&machine, &baseline.appliance);
+    let mut checks = host::all(&machine, &baseline.appliance, None);
     if !args.only.is_empty() {
         checks.retain(|check| args.only.iter().any(|name| name == check.kind().as_str()));
     }

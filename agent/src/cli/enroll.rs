@@ -15,6 +15,9 @@ use crate::report::client::{CallError, Central};
 use crate::report::enroll::{self, EnrollError, Newcomer};
 use crate::report::identity;
 use anyhow::Context;
+use msp_agent_switch::declared;
+use msp_agent_switch::places::Places;
+use msp_agent_switch::profile;
 use msp_contracts::api::{self, EnrollReply, Health};
 use msp_contracts::keys;
 use msp_contracts::token::EnrollToken;
@@ -112,6 +115,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     private_file::replace(&placed.authority, reply.ca_certificate.as_bytes(), Readers::Group)?;
     private_file::replace(&placed.identity, &identity.pem, Readers::Owner)?;
     let written = settings.write(&config_file)?;
+    declare_what_runs();
     // The certificate has come, and with the configuration everything is in place.
     let _ = std::fs::remove_file(&pending);
     let config = config::load(&config_file, []).map(|loaded| loaded.config);
@@ -168,6 +172,16 @@ fn encryption_key(placed: &Placed) -> anyhow::Result<String> {
     let (public, text) = config::sealed::new_key();
     private_file::replace(file, text.as_bytes(), Readers::Owner)?;
     Ok(public)
+}
+
+/// On NixOS, what runs at enrolment is what should run until an order or a person says otherwise.
+fn declare_what_runs() {
+    let places = Places::own();
+    let Ok(running) = profile::leads_to(&places, &places.current()) else { return };
+    if matches!(declared::read(&places), Ok(None)) {
+        // Whoever enrols without being root declares later, with `msp-agent generations accept`.
+        drop(declared::write(&places, &running, "the system that ran at enrolment"));
+    }
 }
 
 /// Asks Central Command for the first time as a member of its fleet, with what was written.

@@ -10,7 +10,7 @@ use crate::store::{StoreError, facts};
 use jiff::Timestamp;
 use msp_contracts::ids::ChainId;
 use msp_contracts::order::{Order, OrderAction};
-use msp_rules::Catalogue;
+use msp_rules::{APPLIANCE, Catalogue};
 use std::collections::BTreeMap;
 
 /// Which check, and which part of it, a runbook mends with these parameters.
@@ -88,12 +88,19 @@ fn waits_for(action: &OrderAction, scope: Scope<'_>) -> Result<WaitsFor, String>
     let machine = |name: &str| routing::find(scope.servers, name).map_err(|error| error.to_string());
     match action {
         OrderAction::RunRunbook { runbook_id, host_id, parameters } => {
-            scope.catalogue.admit(runbook_id, parameters).map_err(|error| error.to_string())?;
-            let server = machine(host_id)?;
+            let runbook = scope.catalogue.admit(runbook_id, parameters).map_err(|error| error.to_string())?;
+            let (host_id, platform) = if host_id.eq_ignore_ascii_case(scope.appliance) {
+                (scope.appliance.to_owned(), APPLIANCE)
+            } else {
+                (machine(host_id)?.address.to_string(), "windows")
+            };
+            if runbook.platform != platform {
+                return Err(format!("{runbook_id} is for {}, {host_id} is {platform}", runbook.platform));
+            }
             let (check, subject) = (scope.mends)(runbook_id, parameters)
                 .ok_or_else(|| format!("no check of this version says whether {runbook_id} is needed"))?;
             Ok(WaitsFor {
-                host_id: Some(server.address.to_string()),
+                host_id: Some(host_id),
                 check_type: Some(check.as_str().to_owned()),
                 subject,
                 looks: Vec::new(),
@@ -113,6 +120,11 @@ fn waits_for(action: &OrderAction, scope: Scope<'_>) -> Result<WaitsFor, String>
             };
             Ok(WaitsFor { host_id: host_id.clone(), check_type: check_type.clone(), subject: None, looks })
         }
+        OrderAction::SwitchGeneration { .. } => Ok(WaitsFor {
+            host_id: Some(scope.appliance.to_owned()),
+            check_type: Some(CheckKind::Generation.as_str().to_owned()),
+            ..WaitsFor::default()
+        }),
         OrderAction::RotateKeys { server_public_keys } => {
             server_keys::named(server_public_keys)?;
             Ok(WaitsFor::default())

@@ -53,6 +53,8 @@ pub struct Received {
     pub claimed_id: String,
     /// SHA-256 of its envelope, in hexadecimal: the same bytes are dealt with once.
     pub hash: String,
+    /// The envelope's text.
+    pub text: String,
     envelope: Result<Envelope, RefusalError>,
 }
 
@@ -78,7 +80,8 @@ impl Received {
                 source => RefusalError::Forged { source },
             })
         };
-        Self { claimed_id: String::new(), hash, envelope }
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        Self { claimed_id: String::new(), hash, text, envelope }
     }
 
     /// The order, if a trusted key signed it and it is what it was sent as. Nothing is said about whom it is for.

@@ -107,7 +107,7 @@ pub fn append(
         detail: draft.detail,
         error: draft.error,
         rollback_available: draft.rollback_available,
-        rollback_generation: None,
+        rollback_generation: draft.rollback_generation,
         healing_resolution_level: draft.level,
         roll_up: draft.roll_up,
         started: draft.started,

@@ -27,7 +27,9 @@ use crate::clock::Clock;
 use crate::config::baseline::Appliance;
 use crate::model::{CheckKind, Observation};
 use jiff::Timestamp;
+use msp_agent_switch::places::Places;
 use msp_contracts::finding::Platform;
+use msp_contracts::store_path::StorePath;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
@@ -74,6 +76,11 @@ impl Machine {
         if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
     }
 
+    /// Where its generations and their records lie.
+    pub fn places(&self) -> Places {
+        Places::below(self.files.root())
+    }
+
     /// Hours since `then`; none when that lies in the future, which is no age at all.
     fn age_hours(&self, then: Timestamp) -> Option<f64> {
         let seconds = self.clock.now().duration_since(then).as_secs_f64();
@@ -81,8 +88,8 @@ impl Machine {
     }
 }
 
-/// All checks of a machine, in the order of the baseline.
-pub fn all(machine: &Arc<Machine>, desired: &Appliance) -> Vec<Box<dyn Check>> {
+/// All checks of a machine, in the order of the baseline; `ordered` is the system that an order wants to run.
+pub fn all(machine: &Arc<Machine>, desired: &Appliance, ordered: Option<&StorePath>) -> Vec<Box<dyn Check>> {
     let machine = || Arc::clone(machine);
     vec![
         Box::new(patching::Patching { machine: machine(), desired: desired.patching.clone() }),
@@ -91,7 +98,11 @@ pub fn all(machine: &Arc<Machine>, desired: &Appliance) -> Vec<Box<dyn Check>> {
         Box::new(logging::Logging { machine: machine(), desired: desired.logging.clone() }),
         Box::new(firewall::Firewall { machine: machine(), desired: desired.firewall.clone() }),
         Box::new(encryption::Encryption { machine: machine(), desired: desired.encryption.clone() }),
-        Box::new(generation::Generation { machine: machine(), desired: desired.generation.clone() }),
+        Box::new(generation::Generation {
+            machine: machine(),
+            desired: desired.generation.clone(),
+            ordered: ordered.cloned(),
+        }),
         Box::new(services::Services { machine: machine(), desired: desired.services.clone() }),
         Box::new(time_sync::TimeSync { machine: machine(), desired: desired.time_sync.clone() }),
         Box::new(disk::Disk { machine: machine(), desired: desired.disk.clone() }),
@@ -100,7 +111,12 @@ pub fn all(machine: &Arc<Machine>, desired: &Appliance) -> Vec<Box<dyn Check>> {
 
 /// All checks of the machine, with those of the state that the daemon keeps under `state_dir`: its disk, and whether a
 /// damaged one was set aside.
-pub fn all_of_daemon(machine: &Arc<Machine>, desired: &Appliance, state_dir: &Path) -> Vec<Box<dyn Check>> {
+pub fn all_of_daemon(
+    machine: &Arc<Machine>,
+    desired: &Appliance,
+    ordered: Option<&StorePath>,
+    state_dir: &Path,
+) -> Vec<Box<dyn Check>> {
     let mut desired = desired.clone();
     if let Some(point) =
         mounts::Mounts::read(&machine.files).ok().and_then(|mounts| Some(mounts.of(state_dir)?.point.clone()))
@@ -108,12 +124,28 @@ pub fn all_of_daemon(machine: &Arc<Machine>, desired: &Appliance, state_dir: &Pa
     {
         desired.disk.mounts.push(point);
     }
-    let mut checks = all(machine, &desired);
+    let mut checks = all(machine, &desired, ordered);
     checks.push(Box::new(agent_state::AgentState { state_dir: state_dir.to_owned() }));
     if executor::is_there(machine) {
         checks.push(Box::new(executor::Executor { machine: Arc::clone(machine) }));
     }
     checks
+}
+
+/// The runbook that carries out an order to switch.
+pub const SWITCH: &str = "RB-HOST-SWITCH-001";
+
+/// Which check says whether a runbook of the appliance is needed. One to switch is chosen by its own class of order.
+pub fn mends(runbook_id: &str) -> Option<(CheckKind, Option<String>)> {
+    let check = match runbook_id {
+        "RB-HOST-SVC-001" => CheckKind::Services,
+        "RB-HOST-TIME-001" => CheckKind::TimeSync,
+        "RB-HOST-DISK-001" => CheckKind::Disk,
+        "RB-HOST-FIREWALL-001" => CheckKind::Firewall,
+        "RB-HOST-GENERATION-001" => CheckKind::Generation,
+        _ => return None,
+    };
+    Some((check, None))
 }
 
 /// The names of all checks, in the same order.

@@ -80,17 +80,17 @@ fn form(error: impl std::fmt::Display) -> StoreError {
     StoreError::Form { what: "an order", detail: error.to_string() }
 }
 
-/// Stores an accepted order.
+/// Stores an accepted order; `hash` and `envelope` are what came.
 pub fn accepted(
     db: &Connection,
-    hash: &str,
+    (hash, envelope): (&str, &str),
     order: &Order,
     waits: &WaitsFor,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     db.execute(
-        "INSERT INTO orders (hash, order_id, state, class, host_id, check_type, subject, looks, content, received_at, execute_by)
-         VALUES (?1, ?2, 'accepted', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO orders (hash, order_id, state, class, host_id, check_type, subject, looks, content, received_at, execute_by, envelope)
+         VALUES (?1, ?2, 'accepted', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             hash,
             order.order_id.as_str(),
@@ -102,6 +102,7 @@ pub fn accepted(
             serde_json::to_string(order).map_err(form)?,
             now.to_string(),
             order.execute_by.to_string(),
+            envelope,
         ],
     )
     .doing("storing an order")?;
@@ -225,12 +226,19 @@ pub fn accepted_of(db: &Connection, class: &str) -> Result<Vec<Waiting>, StoreEr
     read(db, &format!("{WAITING} AND class = ?1 ORDER BY rowid"), &[&class])
 }
 
-/// The accepted order to run a runbook for this part of this check of this machine, the oldest one.
+/// The accepted order to mend this part of this check of this machine, the oldest one.
 pub fn accepted_for(db: &Connection, host_id: &str, check: &str, subject: &str) -> Result<Option<Waiting>, StoreError> {
     let sql = format!(
-        "{WAITING} AND class = 'run_runbook' AND host_id = ?1 AND check_type = ?2 AND subject = ?3 ORDER BY rowid LIMIT 1"
+        "{WAITING} AND class IN ('run_runbook', 'switch_generation') AND host_id = ?1 AND check_type = ?2 AND subject = ?3 ORDER BY rowid LIMIT 1"
     );
     Ok(read(db, &sql, &[&host_id, &check, &subject])?.pop())
+}
+
+/// What Central Command signed, of an order that was accepted.
+pub fn envelope(db: &Connection, order_id: &str) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT envelope FROM orders WHERE order_id = ?1 AND state <> 'refused'";
+    let found = db.query_row(sql, [order_id], |row| row.get::<_, Option<String>>(0)).optional();
+    Ok(found.doing("reading an order")?.flatten())
 }
 
 /// The accepted orders whose time to be carried out is over.

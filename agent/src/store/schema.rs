@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 use std::path::Path;
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_start.sql"))];
+const STEPS: &[M<'static>] =
+    &[M::up(include_str!("migrations/0001_start.sql")), M::up(include_str!("migrations/0002_order_envelopes.sql"))];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 fn too_new(file: &Path) -> StoreError {

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::ids::OrderId;
 use msp_contracts::order::OrderAction;
+use msp_contracts::store_path::StorePath;
 use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -100,12 +101,12 @@ pub(super) enum Command {
 /// What is asked for.
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// Run a runbook on one server, if its check sees drift there
+    /// Run a runbook on one server, or one of the appliance's own on the appliance, if its check sees drift there
     RunRunbook {
         /// The runbook's id
         #[arg(value_name = "RUNBOOK")]
         runbook: String,
-        /// The server: its address, or its name, as `msp-central targets list` shows it
+        /// The server: its address, or its name, as `msp-central targets list` shows it; or the appliance's id
         #[arg(long, value_name = "HOST")]
         host: String,
         /// A parameter of the runbook; may be given several times
@@ -151,6 +152,14 @@ pub(super) enum What {
         /// 64 hexadecimal characters each; one must be this server's own (signing.pub)
         #[arg(value_name = "KEY", required = true)]
         keys: Vec<String>,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Switch the appliance to another system of NixOS; back by itself unless the agent confirms it
+    SwitchGeneration {
+        /// The system's path in the store, signed by a key that the appliance's nix trusts
+        #[arg(value_name = "STORE_PATH", value_parser = store_path)]
+        store_path: StorePath,
         #[command(flatten)]
         terms: Terms,
     },
@@ -211,6 +220,10 @@ fn order_id(text: &str) -> Result<OrderId, String> {
     OrderId::try_from(text.to_owned()).map_err(|error| error.to_string())
 }
 
+fn store_path(text: &str) -> Result<StorePath, String> {
+    StorePath::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
     Ok((name.to_owned(), value.to_owned()))
@@ -243,6 +256,7 @@ impl What {
             Self::SetDryRun { dry_run, terms } => (OrderAction::SetDryRun { dry_run }, terms),
             Self::KillSwitch { engaged, terms } => (OrderAction::KillSwitch { engaged }, terms),
             Self::RotateKeys { keys, terms } => (OrderAction::RotateKeys { server_public_keys: keys }, terms),
+            Self::SwitchGeneration { store_path, terms } => (OrderAction::SwitchGeneration { store_path }, terms),
             Self::Revoke { order, terms } => (OrderAction::Revoke { order_id: order }, terms),
         })
     }

@@ -13,9 +13,11 @@ use crate::store::{CannotOrder, Store};
 use jiff::{SignedDuration, Timestamp};
 use msp_contracts::keys;
 use msp_contracts::order::OrderAction;
-use msp_rules::{Catalogue, Disruption, did_you_mean};
+use msp_rules::{APPLIANCE, Catalogue, Disruption, did_you_mean};
 use std::collections::{BTreeMap, HashSet};
 
+/// The runbook that the order to switch has for itself.
+const SWITCH: &str = "RB-HOST-SWITCH-001";
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 /// The longest name of a person, in characters.
@@ -53,16 +55,24 @@ pub(super) async fn order(
     let mut times = Times::usual(new, now);
     match &new.action {
         OrderAction::RunRunbook { runbook_id, host_id, parameters } => {
-            let disruption = runbook(runbook_id, parameters)?;
-            target(store, who, host_id, false).await?;
+            let (platform, disruption) = runbook(runbook_id, parameters)?;
+            if platform == APPLIANCE {
+                itself(who, runbook_id, host_id)?;
+            } else {
+                target(store, who, host_id, false).await?;
+            }
             if disruption > Disruption::None && new.execute_by.is_none() {
                 times.execute_by = clock::after(now, DISRUPTIVE_WITHIN).max(times.expires);
             }
+        }
+        OrderAction::SwitchGeneration { .. } if new.execute_by.is_none() => {
+            times.execute_by = clock::after(now, DISRUPTIVE_WITHIN).max(times.expires);
         }
         OrderAction::RunCheck { host_id: Some(host_id), .. } => target(store, who, host_id, true).await?,
         OrderAction::RotateKeys { server_public_keys } => trusted(signer, server_public_keys)?,
         OrderAction::KillSwitch { engaged } => kill_switch(store, who, *engaged).await?,
         OrderAction::RunCheck { host_id: None, .. }
+        | OrderAction::SwitchGeneration { .. }
         | OrderAction::SyncNow {}
         | OrderAction::SetDryRun { .. }
         | OrderAction::Revoke { .. } => {}
@@ -87,9 +97,22 @@ fn hint<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     did_you_mean(typed, known).map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default()
 }
 
-fn runbook(id: &str, parameters: &BTreeMap<String, String>) -> Result<Disruption, LintError> {
+fn runbook(id: &str, parameters: &BTreeMap<String, String>) -> Result<(String, Disruption), LintError> {
     let catalogue = Catalogue::builtin().map_err(|source| LintError::Data { source })?;
-    Ok(catalogue.admit(id, parameters)?.disruptive)
+    let runbook = catalogue.admit(id, parameters)?;
+    Ok((runbook.platform.clone(), runbook.disruptive))
+}
+
+/// Checks that a runbook of the appliance is asked for on the appliance itself.
+fn itself(who: &Appliance, runbook: &str, host: &str) -> Result<(), LintError> {
+    if runbook == SWITCH {
+        return Err(LintError::OwnClass { runbook: runbook.to_owned() });
+    }
+    if host == who.appliance {
+        return Ok(());
+    }
+    let (runbook, host, appliance) = (runbook.to_owned(), host.to_owned(), who.appliance.clone());
+    Err(LintError::NotTheAppliance { runbook, host, appliance })
 }
 
 /// Checks that a machine is one that the appliance looks after; with `itself`, it may be the appliance.

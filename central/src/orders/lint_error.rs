@@ -48,6 +48,22 @@ pub(crate) enum LintError {
         /// The one that was probably meant.
         hint: String,
     },
+    /// A runbook of the appliance, on another machine.
+    #[error("{runbook} acts on the appliance itself: order it on {appliance}, not on {host:?}")]
+    NotTheAppliance {
+        /// The runbook.
+        runbook: String,
+        /// What was asked for.
+        host: String,
+        /// The appliance.
+        appliance: String,
+    },
+    /// A runbook that an order of another class carries out.
+    #[error("{runbook} needs the order that names a generation: use `switch-generation STORE_PATH`")]
+    OwnClass {
+        /// The runbook.
+        runbook: String,
+    },
     /// Looked after by another appliance.
     #[error("{host:?} is looked after by appliance {owner:?}, not by {asked:?}: order it there")]
     OtherOwner {

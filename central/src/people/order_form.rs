@@ -18,7 +18,8 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use msp_contracts::order::OrderAction;
-use msp_rules::Runbook;
+use msp_contracts::store_path::StorePath;
+use msp_rules::{APPLIANCE, Request, Runbook};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,16 +79,18 @@ fn machine_field(machines: &[(String, String)], further: &[(&str, String)]) -> M
     } } }
 }
 
-fn runbook_form(session: &Session, who: &Appliance, runbook: &Runbook, machines: &[(String, String)]) -> Markup {
+fn runbook_form(session: &Session, who: &Appliance, runbook: &Runbook, machine: &Markup) -> Markup {
     let fields = html! {
         input type="hidden" name="runbook" value=(runbook.id);
-        (machine_field(machines, &[]))
+        (machine)
         @for (name, parameter) in &runbook.parameters {
             label { span { (name.replace('_', " ")) @if !parameter.description.is_empty() { ": " (parameter.description) } }
-                select name={ (PARAMETER) (name) } required[parameter.required] {
+                @if parameter.allowed.is_empty() {
+                    input name={ (PARAMETER) (name) } required[parameter.required] maxlength="255" autocomplete="off";
+                } @else { select name={ (PARAMETER) (name) } required[parameter.required] {
                     @if !parameter.required { option value="" { "as it is" } }
                     @for value in &parameter.allowed { option value=(value) { (value) } }
-                } }
+                } } }
         }
     };
     html! { details { summary { (runbook.name) " " span.faint { (mono(&runbook.id)) } }
@@ -103,6 +106,7 @@ fn forms(session: &Session, who: &Appliance, targets: &[TargetRow]) -> Markup {
         (machine_field(&machines, &everywhere))
         label { span { "Check" } select name="check" { option value="" { "every check" } @for check in CHECKS { option value=(check) { (check_name(check)) } } } }
     };
+    let switch = html! { label { span { "Its path in the Nix store" } input name="store_path" required pattern="/nix/store/[0-9a-z]{32}-[^/ ]+" maxlength="255" autocomplete="off"; } };
     let dry = html! { label { span { "From now on" } select name="dry" required { option value="true" { "only say what would be done" } option value="false" { "do it again" } } } };
     html! {
         section { h2 { "Look" }
@@ -111,7 +115,17 @@ fn forms(session: &Session, who: &Appliance, targets: &[TargetRow]) -> Markup {
         }
         section { h2 { "Run a runbook, if its check sees drift" }
             @if machines.is_empty() { (nothing("No server to run it on.", &html! { "Runbooks act on the site's Windows servers, and this appliance looks after none." })) }
-            @else { @for runbook in catalogue::runbooks().filter(|one| one.platform == "windows") { (runbook_form(session, who, runbook, &machines)) } }
+            @else { @for runbook in catalogue::runbooks().filter(|one| one.platform == "windows") { (runbook_form(session, who, runbook, &machine_field(&machines, &[]))) } }
+        }
+        section { h2 { "The appliance itself" }
+            p.faint { "What root's list on the appliance does not have, it refuses." }
+            @for runbook in catalogue::runbooks().filter(|one| one.platform == APPLIANCE && one.executor != Some(Request::SwitchGeneration)) {
+                (runbook_form(session, who, runbook, &html! { input type="hidden" name="host" value=(who.appliance); }))
+            }
+            details { summary { "Switch to another system of NixOS" }
+                p.faint { "Activated for a test, confirmed by the agent, and only then kept: otherwise the system before runs again." }
+                (form(session, who, "switch_generation", &switch, "Switch"))
+            }
         }
         section { h2 { "How the agent works" }
             details { summary { "Dry run" } (form(session, who, "set_dry_run", &dry, "Set")) }
@@ -161,6 +175,9 @@ fn action(fields: &BTreeMap<String, String>) -> Result<OrderAction, Failure> {
             Ok(OrderAction::RunRunbook { runbook_id: needed("runbook")?, host_id: needed("host")?, parameters })
         }
         "run_check" => Ok(OrderAction::RunCheck { host_id: text("host"), check_type: text("check") }),
+        "switch_generation" => StorePath::try_from(needed("store_path")?)
+            .map(|store_path| OrderAction::SwitchGeneration { store_path })
+            .map_err(|error| Failure::refused(format!("{error}. Nothing was issued."))),
         "sync_now" => Ok(OrderAction::SyncNow {}),
         "set_dry_run" => Ok(OrderAction::SetDryRun { dry_run: needed("dry")? == "true" }),
         other => Err(Failure::refused(format!("{other:?} is no class of order that a form here asks for."))),

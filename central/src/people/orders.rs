@@ -57,6 +57,7 @@ pub(super) fn asks(action: &OrderAction) -> String {
         OrderAction::RotateKeys { server_public_keys } => {
             format!("trust {} key(s) from now on", server_public_keys.len())
         }
+        OrderAction::SwitchGeneration { store_path } => format!("switch to {store_path}"),
         OrderAction::Revoke { order_id } => format!("take back {order_id}"),
     }
 }

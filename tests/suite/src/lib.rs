@@ -3,13 +3,15 @@
 //! The library holds what several scenarios need: [`skip`] to say that a test cannot run where it is,
 //! [`central`] to be a Central Command that signs what a test wants, [`stand_in`] to stand in its place and misbehave,
 //! [`relay`] to be slow, [`browser`] to look at a page, [`agent`] to ask the agent's command line,
-//! [`machine`] to boot an appliance, [`network`] to have several of them in one network, [`python`] for programs of other people.
+//! [`machine`] to boot an appliance, [`nixos`] to give it generations, [`network`] to have several in one network,
+//! [`python`] for programs of other people.
 
 pub mod agent;
 pub mod browser;
 pub mod central;
 pub mod machine;
 pub mod network;
+pub mod nixos;
 pub mod python;
 pub mod relay;
 pub mod stand_in;

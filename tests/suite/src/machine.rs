@@ -64,7 +64,7 @@ impl Machine {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = tempfile::Builder::new().prefix("msp-machine-").tempdir().context("making a folder")?;
         // Where it is built depends on nothing but the programs' folder, so that every test finds the same one.
-        let beside = || Some(program("msp-agent").ok()?.parent()?.join("machine/trixie"));
+        let beside = || Some(program("msp-agent").ok()?.parent()?.join("machine/trixie-nix"));
         let base = std::env::var_os("MSP_TEST_MACHINE_BASE").map(PathBuf::from).or_else(beside);
         let base = base.context("msp-agent is not built")?;
         let name = format!("msp{}n{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -88,8 +88,8 @@ impl Machine {
         };
         let clinic = Clinic::prepare(None)?;
         clinic.found().await?;
-        // Nobody is Central Command here: healing needs none.
-        clinic.write_config("127.0.0.1:1")?;
+        // Nobody is Central Command here, unless a test starts one: healing needs none.
+        clinic.write_config("127.0.0.1:8443")?;
         agent::set(&clinic, CONFIG.trim_end())?;
         let made = clinic.path().join("agent");
         for (from, to, mode) in
@@ -107,6 +107,14 @@ impl Machine {
         machine.lay("etc/msp-agent/act.json", LIST, 0o644)?;
         machine.lay("etc/systemd/system/web.service", WEB, 0o644)?;
         machine.want("multi-user.target", "web.service")?;
+        for entry in std::fs::read_dir(clinic.central_dir())? {
+            let file = entry?.path();
+            if !file.is_file() {
+                continue;
+            }
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            machine.lay(&format!("srv/central/{name}"), std::fs::read(&file).with_context(|| name.clone())?, 0o600)?;
+        }
         machine.lay_agent()?;
         Ok(Ok(machine))
     }
@@ -146,13 +154,16 @@ impl Machine {
     /// The agent's programs, units and users.
     fn lay_agent(&self) -> anyhow::Result<()> {
         self.lay("usr/local/bin/msp-agent", std::fs::read(program("msp-agent")?)?, 0o755)?;
-        self.lay("usr/local/libexec/msp-agent-act", std::fs::read(program("msp-agent-act")?)?, 0o755)?;
+        for helper in ["msp-agent-act", "msp-agent-switch"] {
+            self.lay(&format!("usr/local/libexec/{helper}"), std::fs::read(program(helper)?)?, 0o755)?;
+        }
         for unit in [
             "msp-agent.service",
             "msp-agent-act.socket",
             "msp-agent-act@.service",
             "msp-agent-nft.socket",
             "msp-agent-nft@.service",
+            "msp-agent-switch@.service",
         ] {
             let text = std::fs::read(Path::new(FOLDER).join("units").join(unit)).with_context(|| unit)?;
             self.lay(&format!("etc/systemd/system/{unit}"), text, 0o644)?;
@@ -280,7 +291,7 @@ impl Machine {
             }
             std::thread::sleep(Duration::from_millis(250));
         }
-        let log = self.sh("journalctl -b --no-pager -n 60")?;
+        let log = self.sh("journalctl -b --no-pager -n 600 | grep -v msp-agent-nft | tail -n 60")?;
         anyhow::bail!("waited {PATIENCE:?} until {what}; known: {last:#}\n{log}")
     }
 
@@ -295,7 +306,7 @@ impl Machine {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        let log = self.sh("journalctl -b --no-pager -n 60")?;
+        let log = self.sh("journalctl -b --no-pager -n 600 | grep -v msp-agent-nft | tail -n 60")?;
         anyhow::bail!("waited {PATIENCE:?} until {line}\n{log}")
     }
 }

@@ -97,7 +97,7 @@ async fn what_the_daemons_user_must_not_get_as_root_is_refused_and_reported() ->
         ("msp-agent", line(&request(&machine, 5, Operation::RestoreFirewall {})), "firewall_unit"),
         ("msp-agent", line(&stale), "older than"),
         ("msp-agent", line(&other_boot), "another boot"),
-        ("msp-agent", oversized, "longer than 4096"),
+        ("msp-agent", oversized, "longer than 16384"),
         ("stranger", line(&request(&machine, 6, restart("web.service"))), "may not ask"),
         ("root", line(&request(&machine, 7, restart("web.service"))), "user 0 may not ask"),
     ] {

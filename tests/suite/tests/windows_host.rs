@@ -95,7 +95,9 @@ fn runbooks_are_listed_and_shown_word_for_word_and_a_slip_is_named() {
         [
             "RB-HOST-DISK-001",
             "RB-HOST-FIREWALL-001",
+            "RB-HOST-GENERATION-001",
             "RB-HOST-SVC-001",
+            "RB-HOST-SWITCH-001",
             "RB-HOST-TIME-001",
             "RB-WIN-AD-001",
             "RB-WIN-AV-001",

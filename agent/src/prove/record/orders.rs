@@ -68,9 +68,9 @@ impl Recorder<'_> {
     }
 
     /// An order was accepted: its sequence and itself are stored before anything is done about it.
-    pub fn order_accepted(&self, hash: &str, order: &Order, waits: &WaitsFor) -> Result<(), StoreError> {
+    pub fn order_accepted(&self, came: (&str, &str), order: &Order, waits: &WaitsFor) -> Result<(), StoreError> {
         facts::set(self.db, facts::ORDERS_SEQUENCE, &order.stamp.sequence.to_string())?;
-        orders::accepted(self.db, hash, order, waits, self.now)?;
+        orders::accepted(self.db, came, order, waits, self.now)?;
         let id = &order.order_id;
         let body = api::OrderAcknowledgement { schema_version: SCHEMA_VERSION, order_id: id.clone() };
         let path = api::ORDER_ACKNOWLEDGE.replace("{id}", id.as_str());

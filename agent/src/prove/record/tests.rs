@@ -131,6 +131,7 @@ async fn a_runbook_that_finds_nothing_to_change_does_not_end_the_incident_the_ch
                 post_state: Value::Null,
                 error: None,
                 rollback_available: true,
+                rollback_generation: None,
             };
             recorder.healed(&plan, 1, &performed, &Ending { execution_id: &execution_id, started: recorder.now })
         })

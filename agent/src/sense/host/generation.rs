@@ -1,20 +1,23 @@
 //! Generation: the NixOS system that runs is the one that was installed and declared.
 //!
-//! The system profile, /run/current-system and the declared store path or revision must agree. A running kernel
-//! (or initrd, or modules) other than the current system's means that a restart is due.
+//! The system profile, /run/current-system and the declared store path or revision must agree. Declared is what an
+//! order asks for just now, else what the baseline says, else what was last confirmed or accepted on this machine. A
+//! running kernel (or initrd, or modules) other than the current system's means that a restart is due. A switch that
+//! was rolled back stays drift until another succeeds or a person accepts what runs.
 
 use super::Machine;
 use crate::config::baseline;
 use crate::model::{CheckKind, Observation};
 use crate::sense::check::{Check, Observing};
+use msp_agent_switch::declared::{self, Declared};
+use msp_agent_switch::profile;
+use msp_agent_switch::record::{self, Record, State};
 use msp_contracts::finding::{Platform, Severity};
+use msp_contracts::store_path::StorePath;
 use serde::Deserialize;
 use serde_json::json;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-const PROFILE: &str = "/nix/var/nix/profiles/system";
 
 /// What of a system only takes effect when the machine starts.
 const BOOTED_PARTS: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
@@ -23,6 +26,18 @@ const BOOTED_PARTS: [&str; 3] = ["kernel", "initrd", "kernel-modules"];
 pub struct Generation {
     pub machine: Arc<Machine>,
     pub desired: baseline::Generation,
+    /// What an order that waits wants to run.
+    pub ordered: Option<StorePath>,
+}
+
+/// What the machine's links and records say.
+struct Links {
+    number: Option<u64>,
+    profile: StorePath,
+    current: StorePath,
+    declared: Option<Declared>,
+    /// The last switch, if it did not succeed and nobody has accepted that.
+    undone: Option<Record>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,44 +60,32 @@ impl Check for Generation {
 impl Generation {
     async fn look(&self) -> Observation {
         let kind = self.kind();
+        let links = if self.machine.platform() == Platform::Nixos { Some(self.links()) } else { None };
+        let known = links.as_ref().and_then(|links| links.as_ref().ok());
+        let declared = match (&self.ordered, &self.desired.declared) {
+            (Some(ordered), _) => Some(ordered.to_string()),
+            (None, Some(path)) => Some(path.display().to_string()),
+            (None, None) => known.and_then(|links| links.declared.as_ref()).map(|one| one.store_path.to_string()),
+        };
         let desired = json!({
             "profile_is_current": true,
-            "declared": self.desired.declared,
+            "declared": declared,
             "configuration_revision": self.desired.configuration_revision,
         });
-        if self.machine.platform() != Platform::Nixos {
-            return Observation::unsupported(kind, desired, "this is not NixOS (there is no /etc/NIXOS)");
-        }
-        let paths = self.store_path(Path::new(PROFILE)).and_then(|profile| {
-            Ok((self.profile_link()?, profile, self.store_path(Path::new("/run/current-system"))?))
-        });
-        let (link, profile, current) = match paths {
-            Ok(paths) => paths,
-            Err(error) => {
-                return Observation::unknown(kind, desired, format!("the system's links could not be read ({error})"));
-            }
+        let links = match links {
+            None => return Observation::unsupported(kind, desired, "this is not NixOS (there is no /etc/NIXOS)"),
+            Some(Err(reason)) => return Observation::unknown(kind, desired, reason),
+            Some(Ok(links)) => links,
         };
         let version = self.version().await;
         let revision = version.as_ref().ok().and_then(|version| version.configuration_revision.clone());
-        let number = generation_number(&link);
         let actual = json!({
-            "generation": number,
-            "current": current,
+            "generation": links.number,
+            "current": links.current,
             "configuration_revision": revision,
             "nixos_version": version.as_ref().ok().and_then(|version| version.nixos_version.clone()),
         });
-        let mut diff = Vec::new();
-        if current != profile {
-            diff.push(format!(
-                "running is {}, but generation {} of the system profile is {}",
-                current.display(),
-                number.map_or("?".to_owned(), |number| number.to_string()),
-                profile.display()
-            ));
-        }
-        if let Some(declared) = self.desired.declared.as_ref().filter(|declared| **declared != current) {
-            diff.push(format!("running is {}, declared is {}", current.display(), declared.display()));
-        }
+        let mut diff = self.differences(&links, declared.as_deref());
         let mut unclear = None;
         if let Some(wanted) = &self.desired.configuration_revision {
             match (&version, &revision) {
@@ -97,7 +100,7 @@ impl Generation {
         let restart = self.restart_due();
         let observation = if !diff.is_empty() {
             Observation::drift(kind, Severity::Medium, actual, desired, diff)
-                .recommend("nixos-rebuild switch to the declared configuration, or roll back to it")
+                .recommend("accept what runs, go back, or order a switch: `msp-agent generations --help`")
         } else if let Some(reason) = unclear {
             Observation::unknown(kind, desired, reason)
         } else {
@@ -112,26 +115,50 @@ impl Generation {
                 Ok(None) => Observation::compliant(kind, actual, desired),
             }
         };
-        observation.detail("generation", number).detail("reboot_required", matches!(restart, Ok(Some(_))))
+        observation
+            .detail("generation", links.number)
+            .detail("reboot_required", matches!(restart, Ok(Some(_))))
+            .detail("switch_rolled_back", links.undone.is_some())
     }
 
-    /// The name of the profile's link, `system-42-link`.
-    fn profile_link(&self) -> io::Result<PathBuf> {
-        self.machine.files.link(PROFILE)
+    fn links(&self) -> Result<Links, String> {
+        let places = self.machine.places();
+        let link = |error: io::Error| format!("the system's links could not be read ({error})");
+        let records = |error: io::Error| format!("the records of switches could not be read ({error})");
+        let declared = declared::read(&places).map_err(|error| crate::causes::chain(&error))?;
+        let last = record::list(&places).map_err(records)?.pop();
+        let accepted = |last: &Record| declared.as_ref().is_some_and(|declared| declared.at > last.asked_at);
+        Ok(Links {
+            number: profile::number(&std::fs::read_link(places.profile()).map_err(link)?),
+            profile: profile::leads_to(&places, &places.profile()).map_err(link)?,
+            current: profile::leads_to(&places, &places.current()).map_err(link)?,
+            undone: last.filter(|last| matches!(last.state, State::RolledBack | State::Stuck) && !accepted(last)),
+            declared,
+        })
     }
 
-    /// The path in the store that a link, or a chain of links, leads to.
-    fn store_path(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut path = path.to_owned();
-        for _ in 0..8 {
-            let target = self.machine.files.link(&path)?;
-            let next = if target.is_absolute() { target } else { path.with_file_name(target) };
-            if next.starts_with("/nix/store") {
-                return Ok(next);
-            }
-            path = next;
+    fn differences(&self, links: &Links, declared: Option<&str>) -> Vec<String> {
+        let Links { number, profile, current, undone, .. } = links;
+        let mut diff = Vec::new();
+        if current != profile {
+            let number = number.map_or("?".to_owned(), |number| number.to_string());
+            diff.push(format!("running is {current}, but generation {number} of the system profile is {profile}"));
         }
-        Err(io::Error::other(format!("{} does not lead into the store", path.display())))
+        if let Some(declared) = declared.filter(|declared| *declared != current.as_str()) {
+            diff.push(format!("running is {current}, declared is {declared}"));
+        } else if let (Some(ordered), Some(before)) = (&self.ordered, &links.declared)
+            && *ordered != before.store_path
+        {
+            diff.push(format!(
+                "running is {ordered}, which no order has confirmed yet: declared is {}",
+                before.store_path
+            ));
+        }
+        if let Some(Record { to, state, reason, .. }) = undone {
+            let reason = reason.as_deref().unwrap_or("no reason is known");
+            diff.push(format!("the last switch, to {to}, ended {}: {reason}", state.as_str().replace('_', " ")));
+        }
+        diff
     }
 
     /// The part that a restart would change, if any.
@@ -159,20 +186,18 @@ impl Generation {
     }
 }
 
-/// 42 of `system-42-link`.
-fn generation_number(link: &Path) -> Option<u64> {
-    let name = link.file_name()?.to_str()?;
-    name.strip_prefix("system-")?.strip_suffix("-link")?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{Fixture, observe};
     use super::*;
     use msp_contracts::finding::CheckStatus;
 
-    const A: &str = "/nix/store/aaaa-nixos-system-clinic-26.05";
-    const B: &str = "/nix/store/bbbb-nixos-system-clinic-26.05";
+    const A: &str = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nixos-system-clinic-26.05";
+    const B: &str = "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-nixos-system-clinic-26.05";
+
+    fn path(text: &str) -> StorePath {
+        StorePath::try_from(text.to_owned()).unwrap()
+    }
 
     fn nixos() -> Fixture {
         let version =
@@ -190,7 +215,7 @@ mod tests {
     }
 
     async fn look(fixture: &Fixture, desired: baseline::Generation) -> Observation {
-        observe(&Generation { machine: fixture.machine(), desired }).await
+        observe(&Generation { machine: fixture.machine(), desired, ordered: None }).await
     }
 
     fn revision(wanted: &str) -> baseline::Generation {
@@ -206,6 +231,43 @@ mod tests {
         assert_eq!(seen.diff, ["the configuration is 1f3a9c, declared is 999999"]);
         let declared = baseline::Generation { declared: Some(B.into()), configuration_revision: None };
         assert_eq!(look(&nixos(), declared).await.status, CheckStatus::Drift);
+    }
+
+    #[tokio::test]
+    async fn declared_is_what_was_confirmed_or_accepted_here_unless_an_order_wants_another() {
+        let fixture = nixos();
+        let places = fixture.machine().places();
+        declared::write(&places, &path(B), "root").unwrap();
+        let seen = look(&fixture, baseline::Generation::default()).await;
+        assert_eq!(seen.diff, [format!("running is {A}, declared is {B}")]);
+        let ordered =
+            Generation { machine: fixture.machine(), desired: baseline::Generation::default(), ordered: Some(path(A)) };
+        // It runs already, and becomes the declared one by the switch that the order asks for.
+        let seen = observe(&ordered).await;
+        assert!(seen.diff[0].contains("no order has confirmed"), "{:?}", seen.diff);
+        declared::write(&places, &path(A), "root").unwrap();
+        assert_eq!(look(&fixture, baseline::Generation::default()).await.status, CheckStatus::Compliant);
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_was_rolled_back_is_drift_until_what_runs_is_accepted() {
+        let fixture = nixos();
+        let places = fixture.machine().places();
+        let mut record = Record::new(&places, "s-1", record::Asked::Person {}, path(B));
+        (record.state, record.reason) = (State::RolledBack, Some("newly failed: web.service".into()));
+        record::put(&places, &record).unwrap();
+        let seen = look(&fixture, baseline::Generation::default()).await;
+        assert_eq!(seen.diff, [format!("the last switch, to {B}, ended rolled back: newly failed: web.service")]);
+        assert_eq!(seen.details["switch_rolled_back"], true);
+        declared::write(&places, &path(A), "root").unwrap();
+        assert_eq!(look(&fixture, baseline::Generation::default()).await.status, CheckStatus::Compliant);
+        // Not of this boot, and never over: the restart has led back.
+        record.state = State::Testing;
+        record.asked_at = msp_agent_switch::now();
+        record.boot_id = "another".into();
+        record::put(&places, &record).unwrap();
+        let seen = look(&fixture, baseline::Generation::default()).await;
+        assert!(seen.diff[0].contains("the machine was restarted"), "{:?}", seen.diff);
     }
 
     #[tokio::test]

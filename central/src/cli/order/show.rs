@@ -70,6 +70,7 @@ pub(super) fn summary(action: &OrderAction) -> String {
             format!("{class} {}", if *on { "on" } else { "off" })
         }
         OrderAction::RotateKeys { server_public_keys } => format!("{class} to {}", server_public_keys.join(", ")),
+        OrderAction::SwitchGeneration { store_path } => format!("{class} to {store_path}"),
         OrderAction::Revoke { order_id } => format!("{class} {order_id}"),
     }
 }

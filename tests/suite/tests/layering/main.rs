@@ -23,9 +23,11 @@ fn may_use(module: &str) -> Option<Vec<&'static str>> {
     if let Some(stage) = STAGES.iter().position(|stage| *stage == module) {
         // What the executor refused is a thing to sense; to ask it for something is the adapter's business.
         if module == "sense" {
-            return Some([&BELOW_STAGES[..], &["msp_agent_act"]].concat());
+            return Some([&BELOW_STAGES[..], &["msp_agent_act", "msp_agent_switch"]].concat());
         }
-        return Some([&BELOW_STAGES[..], &STAGES[..stage]].concat());
+        // How a switch that goes on by itself stands, its records tell.
+        let records: &[&str] = if module == "act" { &["msp_agent_switch"] } else { &[] };
+        return Some([&BELOW_STAGES[..], &STAGES[..stage], records].concat());
     }
     Some(match module {
         // What Central Command asks for: judged before it is a plan, so it knows no stage.

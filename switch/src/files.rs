@@ -1,0 +1,19 @@
+//! Files that a power cut leaves whole: written beside, forced to disk, put in place.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Replaces `file` by `bytes`, readable for everybody.
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().ok_or_else(|| std::io::Error::other("a file has a folder"))?;
+    std::fs::create_dir_all(folder)?;
+    let beside = file.with_extension("new");
+    let mut opened = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
+    opened.set_permissions(Permissions::from_mode(0o644))?;
+    opened.write_all(bytes)?;
+    opened.sync_all()?;
+    std::fs::rename(&beside, file)?;
+    File::open(folder)?.sync_all()
+}

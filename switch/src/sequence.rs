@@ -1,0 +1,46 @@
+//! The sequence of the last order to switch that was taken: an older one is never taken again, also after a restart.
+
+use crate::files;
+use crate::places::Places;
+use std::fs::{File, OpenOptions};
+use std::io;
+
+/// Held while an order is judged and recorded: two executors at the same time must not both take one.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+    places: Places,
+}
+
+impl Turn {
+    /// Waits for its turn.
+    ///
+    /// # Errors
+    /// When the folder for it cannot be written.
+    pub fn take(places: &Places) -> io::Result<Self> {
+        std::fs::create_dir_all(places.state())?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(places.state().join("lock"))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+        Ok(Self { _lock: lock, places: places.clone() })
+    }
+
+    /// The highest sequence that was taken.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged: then no order is taken.
+    pub fn highest(&self) -> io::Result<Option<u64>> {
+        match std::fs::read_to_string(self.places.state().join("sequence")) {
+            Ok(text) => text.trim().parse().map(Some).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a sequence, on the disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the order must not be used.
+    pub fn taken(&self, sequence: u64) -> io::Result<()> {
+        files::replace(&self.places.state().join("sequence"), format!("{sequence}\n").as_bytes())
+    }
+}
