@@ -4,7 +4,6 @@
 
 use msp_lab::drift::{Drift, Server};
 use msp_lab::process::{Process, succeed};
-use msp_suite::agent::PATIENCE;
 use msp_suite::machine::Machine;
 use msp_suite::machine_or_skip;
 use serde_json::{Value, json};
@@ -27,6 +26,9 @@ const LIST: &str = r#"{"user": "msp-agent", "units": ["web.service", "mail.servi
 const UNIT: &str = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
 /// One that was killed is started again soon.
 const SOON: &str = "[Service]\nRestartSec=100ms\n";
+
+/// A report that could not be delivered is tried again after a minute at the latest.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Central Command and a Windows server on one network.
 struct Clinic {
