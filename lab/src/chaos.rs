@@ -10,18 +10,18 @@ use crate::Progress;
 use crate::cases::healers;
 use crate::clinic::Clinic;
 use crate::drift::Drift;
+use crate::peace::{self, Ahead, Moving, now};
 use crate::random::Random;
 use crate::site;
 use crate::watch::{self, Known};
 use anyhow::{Context, bail, ensure};
-use jiff::{SignedDuration, Timestamp};
-use msp_contracts::rehearsal::RehearsedTime;
+use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longer than the slowest runbook may run, and than any cooldown lasts.
 const JUMP: SignedDuration = SignedDuration::from_hours(5);
@@ -128,12 +128,7 @@ struct Chaos<'a> {
     progress: Progress,
     parts: Vec<Part>,
     happened: Happened,
-    ahead: SignedDuration,
-}
-
-#[allow(clippy::disallowed_methods, reason = "the lab lives in real time")]
-fn now() -> Instant {
-    Instant::now()
+    ahead: Ahead,
 }
 
 /// Brings chaos into an open clinic for so long.
@@ -143,20 +138,16 @@ fn now() -> Instant {
 pub async fn run(clinic: &mut Clinic, lasts: Duration, seed: u64, progress: Progress) -> anyhow::Result<Summary> {
     let parts = PARTS.map(|(hostname, drift)| Part { hostname, drift, times: 0 }).into();
     let (random, happened) = (Random::of(seed), Happened::default());
-    let mut chaos = Chaos { clinic, random, progress, parts, happened, ahead: SignedDuration::ZERO };
+    let mut chaos = Chaos { clinic, random, progress, parts, happened, ahead: Ahead::default() };
     let done = chaos.run(lasts).await;
     let (healed, escalated, healed_twice, mut failures) = chaos.account().await?;
     if let Err(error) = done {
         failures.push(format!("{error:#}"));
     }
-    let verified = watch::verify(chaos.clinic).await?;
-    failures.extend(verified.problems.iter().map(|one| format!("evidence {}: {}", one.bundle, one.problem)));
-    if verified.receipts != verified.count {
-        failures.push(format!("{} of {} bundles arrived at Central Command", verified.receipts, verified.count));
-    }
-    let held = watch::held_at_central(chaos.clinic, "evidence", "bundle_id").await?;
-    failures.extend(held.iter().filter(|(_, times)| **times != 1).map(|(id, _)| format!("{id} arrived twice")));
-    let pending = watch::incidents(chaos.clinic).await?.outbox.pending;
+    let known = watch::incidents(chaos.clinic).await?;
+    let (verified, wrong) = peace::account(chaos.clinic, &known).await?;
+    failures.extend(wrong);
+    let pending = known.outbox.pending;
     Ok(Summary {
         ok: failures.is_empty() && pending == 0,
         seed,
@@ -292,28 +283,14 @@ impl Chaos<'_> {
             self.send(hostname, json!({ "kind": "winrm_delays", "milliseconds": 0 })).await?;
         }
         for _ in 0..JUMPS {
-            self.jump().await?;
-            // It stands still while it is looked at; what it did last may be owed still.
+            self.ahead.jump(self.clinic, JUMP).await?;
             while self.settled().await? {
-                self.clinic.kill_agent().await;
-                if watch::incidents(self.clinic).await?.outbox.pending == 0 {
+                if peace::stand_still(self.clinic).await?.is_some() {
                     return Ok(());
                 }
-                self.clinic.start_agent()?;
             }
         }
         bail!("{JUMPS} times {JUMP:#} have passed, and something is still open")
-    }
-
-    async fn jump(&mut self) -> anyhow::Result<()> {
-        self.clinic.kill_agent().await;
-        self.clinic.kill_central().await;
-        self.ahead += JUMP;
-        let real = real_now();
-        self.clinic.rehearse(RehearsedTime { real, rehearsed: real.saturating_add(self.ahead)?, rate: 1.0 });
-        self.clinic.start_central().await?;
-        self.clinic.start_agent()?;
-        Ok(())
     }
 
     /// Until every server has been looked at: then each drift makes an incident.
@@ -334,18 +311,14 @@ impl Chaos<'_> {
 
     /// Waits as long as something moves. Whether every drift is dealt with, and everything has arrived.
     async fn settled(&mut self) -> anyhow::Result<bool> {
-        let (mut moved, mut before) = (now(), None);
+        let mut moving = Moving::begin();
         loop {
             let known = watch::incidents(self.clinic).await?;
             let open = self.open(&known)?;
             if open.is_empty() && known.outbox.pending == 0 {
                 return Ok(true);
             }
-            let now_at = Some((open.len(), known.outbox.pending));
-            if before != now_at {
-                (moved, before) = (now(), now_at);
-            }
-            if moved.elapsed() > PATIENCE / 3 {
+            if moving.still_for((open.len(), known.outbox.pending)) > PATIENCE / 3 {
                 self.progress.say(&format!("still open: {open:?}; owed: {}", known.outbox.pending));
                 return Ok(false);
             }
@@ -389,9 +362,4 @@ impl Chaos<'_> {
         }
         Ok((healed, escalated, twice, failures))
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "the lab says where the rehearsed time begins")]
-fn real_now() -> Timestamp {
-    Timestamp::now()
 }

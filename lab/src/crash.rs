@@ -14,16 +14,16 @@ mod moment;
 
 use crate::Progress;
 use crate::clinic::Clinic;
-use crate::drift::{Drift, Server};
+use crate::drift::Drift;
+use crate::peace::{self, Ahead, Moving, now};
 use crate::random::{self, Random};
 use crate::watch::{self, Known};
 use anyhow::{Context, bail, ensure};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use milestone::{Stretch, Tail, Usual};
 pub use moment::Moment;
-use msp_contracts::rehearsal::RehearsedTime;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// More domain controllers, so that enough parts can drift before the first may drift again.
 const MORE_CONTROLLERS: u8 = 3;
@@ -134,25 +134,15 @@ struct Crashes<'a> {
     parts: Vec<Part>,
     met: BTreeMap<Moment, u32>,
     central_killed: u32,
-    /// How far the clinic's clocks are ahead.
-    ahead: SignedDuration,
+    ahead: Ahead,
     /// How long each stretch of the way takes.
     usual: Usual,
-}
-
-#[allow(clippy::disallowed_methods, reason = "the lab times the agent from outside, in real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn servers(clinic: &Clinic) -> Vec<&Server> {
-    [&clinic.member, &clinic.controller].into_iter().flatten().chain(&clinic.more).collect()
 }
 
 impl<'a> Crashes<'a> {
     fn new(clinic: &'a mut Clinic, asked: Rounds, progress: Progress) -> Self {
         let mut parts = Vec::new();
-        for (server, one) in servers(clinic).into_iter().enumerate() {
+        for (server, one) in clinic.servers().enumerate() {
             let member = clinic.member.as_ref().is_some_and(|member| member.hostname == one.hostname);
             let services = SERVICES.into_iter().filter(|name| !(member && DIRECTORY.contains(name)));
             let drifts = services.map(Drift::ServiceStopped).chain([Drift::FirewallProfileOff("Public")]);
@@ -167,7 +157,7 @@ impl<'a> Crashes<'a> {
             parts,
             met: BTreeMap::new(),
             central_killed: 0,
-            ahead: SignedDuration::ZERO,
+            ahead: Ahead::default(),
             usual: Usual::of(&[]),
         }
     }
@@ -222,7 +212,7 @@ impl<'a> Crashes<'a> {
 
     async fn inject(&mut self, part: usize) -> anyhow::Result<()> {
         let part = &mut self.parts[part];
-        let server = servers(self.clinic).into_iter().nth(part.server).context("the server is not running")?;
+        let server = self.clinic.servers().nth(part.server).context("the server is not running")?;
         server.inject(part.drift).await?;
         part.times += 1;
         part.rests = true;
@@ -278,7 +268,7 @@ impl<'a> Crashes<'a> {
     /// Waits until the agent has come so far with every drift, and everything has arrived. Patience ends when nothing
     /// has moved for long: how fast things move is the machine's affair.
     async fn all_have_come(&mut self, least: Moment) -> anyhow::Result<()> {
-        let (mut moved, mut before) = (now(), None);
+        let mut moving = Moving::begin();
         loop {
             // At its first start the agent has no state that could be asked.
             let known = watch::incidents(self.clinic).await.ok();
@@ -292,11 +282,7 @@ impl<'a> Crashes<'a> {
                 ensure!(outbox == Some((0, 0)), "Central Command refused reports: {outbox:?}");
                 return Ok(());
             }
-            let now_at = Some((late.len(), outbox));
-            if before != now_at {
-                (moved, before) = (now(), now_at);
-            }
-            if moved.elapsed() > PATIENCE {
+            if moving.still_for((late.len(), outbox)) > PATIENCE {
                 let late: Vec<_> =
                     late.iter().map(|part| format!("{} on {}", part.drift.words(), part.host_id)).collect();
                 bail!("nothing has moved for {PATIENCE:?}: late are {late:?}, owed (and refused) are {outbox:?}");
@@ -312,13 +298,7 @@ impl<'a> Crashes<'a> {
     /// that what was healed is not left alone any more.
     async fn jump(&mut self) -> anyhow::Result<()> {
         for _ in 0..2 {
-            self.clinic.kill_agent().await;
-            self.clinic.kill_central().await;
-            self.ahead += JUMP;
-            let real = real_now();
-            self.clinic.rehearse(RehearsedTime { real, rehearsed: real.saturating_add(self.ahead)?, rate: 1.0 });
-            self.clinic.start_central().await?;
-            self.clinic.start_agent()?;
+            self.ahead.jump(self.clinic, JUMP).await?;
             self.all_have_come(Moment::Owed).await?;
         }
         self.parts.iter_mut().for_each(|part| part.rests = false);
@@ -327,17 +307,13 @@ impl<'a> Crashes<'a> {
 
     /// Everything has come out right.
     async fn check(&mut self) -> anyhow::Result<()> {
-        // It stands still while it is looked at; what it did last may be owed still.
         let known = loop {
-            self.clinic.kill_agent().await;
-            let known = watch::incidents(self.clinic).await?;
-            if known.outbox.pending == 0 {
+            if let Some(known) = peace::stand_still(self.clinic).await? {
                 break known;
             }
-            self.clinic.start_agent()?;
             self.settled().await?;
         };
-        for (number, server) in servers(self.clinic).into_iter().enumerate() {
+        for (number, server) in self.clinic.servers().enumerate() {
             let ledger = server.ledger().await?;
             for part in self.parts.iter().filter(|part| part.server == number) {
                 let name = format!("{}: {}", server.hostname, part.drift.words());
@@ -349,23 +325,8 @@ impl<'a> Crashes<'a> {
                 ensure!(open.is_none(), "{name}: {open:#?}");
             }
         }
-        let verified = watch::verify(self.clinic).await?;
-        ensure!(verified.ok, "the evidence does not hold: {:#?}", verified.problems);
-        ensure!(verified.receipts == verified.count, "{} of {} bundles arrived", verified.receipts, verified.count);
-        for (what, id, here) in [
-            ("evidence", "bundle_id", Some(verified.count)),
-            ("incidents", "incident_id", None),
-            ("executions", "execution_id", None),
-        ] {
-            let held = watch::held_at_central(self.clinic, what, id).await?;
-            let twice: Vec<_> = held.iter().filter(|(_, times)| **times != 1).collect();
-            ensure!(twice.is_empty(), "Central Command holds {what} more than once: {twice:?}");
-            let here = here.unwrap_or(held.len() as u64);
-            ensure!(held.len() as u64 == here, "Central Command holds {} of {here} {what}", held.len());
-            let unknown =
-                known.incidents.iter().find(|one| what == "incidents" && !held.contains_key(&one.incident_id));
-            ensure!(unknown.is_none(), "Central Command was never told of {unknown:#?}");
-        }
+        let (_, wrong) = peace::account(self.clinic, &known).await?;
+        ensure!(wrong.is_empty(), "{wrong:#?}");
         Ok(())
     }
 }
@@ -374,9 +335,4 @@ impl Part {
     fn moment(&self, known: &Known) -> Moment {
         Moment::of(known, &self.host_id, self.drift, self.times)
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "the lab says where the rehearsed time begins")]
-fn real_now() -> Timestamp {
-    Timestamp::now()
 }

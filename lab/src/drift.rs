@@ -144,7 +144,7 @@ impl Server {
             "--http",
             &any,
             "--drift",
-            &any,
+            "127.0.0.1:0",
             "--hostname",
             hostname,
             "--user",

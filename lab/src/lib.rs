@@ -2,7 +2,7 @@
 //! simulated Windows servers; drift is injected, and the lab says whether it was healed and proved.
 //!
 //! [`clinic`] starts and stops the processes, [`appliance`] is one agent with its folder, [`drift`] turns things off on a server, [`watch`] reads what the
-//! agent and Central Command say, [`once`] is the scripted round, [`cases`] what in it is not simply healed, [`crash`] kills again and again, [`chaos`] lets everything go wrong at once, [`report`] its table and its JSON. The tests of
+//! agent and Central Command say, [`once`] is the scripted round, [`cases`] what in it is not simply healed, [`crash`] kills again and again, [`chaos`] lets everything go wrong at once, `peace` comes after both, [`report`] its table and its JSON. The tests of
 //! the suite open clinics through the same door.
 
 pub mod appliance;
@@ -15,6 +15,7 @@ pub mod endless;
 mod inventory;
 pub mod once;
 pub mod orders;
+mod peace;
 pub mod people;
 pub mod process;
 mod random;

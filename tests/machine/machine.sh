@@ -2,17 +2,29 @@
 # A booted systemd in a container of its own: PID 1, D-Bus, journal, nftables, network namespace. It needs root and
 # leaves the machine it runs on alone. Called by tests/suite/src/machine.rs:
 #
-#   check | base | boot [nspawn arguments] | wait | sh COMMAND.. | freeze | thaw | cut | end
+#   check | base | network | boot [nspawn arguments] | wait | sh COMMAND.. | pull | plug | freeze | thaw | cut | end
 #
 # MACHINE is a folder of this machine alone, BASE the root file system that all share, NAME unlike any other machine's.
+# It calls itself HOST, and its cable is plugged into the bridge br0 of the network namespace NET, which others may share
+# (`network` makes one); without NET it has a network of its own.
 set -eu
-: "${MACHINE:?}" "${BASE:?}" "${NAME:?}"
+: "${MACHINE:?}" "${BASE:?}" "${NAME:?}" "${HOST:=appliance}" "${NET:=$NAME}"
 view=$MACHINE/cgroup cg=$MACHINE/cgroup/$NAME
 command=$1; shift
 
 packages=systemd,systemd-sysv,dbus,nftables,iproute2,procps,chrony,udev,kmod,nix-bin
 need() { command -v "$1" >/dev/null || { echo "$1 is not installed (Debian: $2)"; exit 1; }; }
 pid1() { head -n1 "$cg/payload/init.scope/cgroup.procs"; }
+network() {
+    ip netns add "$NET"
+    ip -n "$NET" link set lo up
+    ip -n "$NET" link add br0 type bridge
+    ip -n "$NET" link set br0 up
+}
+# What is to be done once the test has ended: one that is killed leaves nothing behind either.
+guard() {
+    setsid bash -c 'tail --pid="$1" -f /dev/null; exec "${@:2}"' guard "$PPID" "$@" </dev/null >/dev/null 2>&1 &
+}
 gone() {
     for _ in $(seq 200); do
         if ! grep -q 'populated 1' "$cg/cgroup.events" 2>/dev/null; then
@@ -53,15 +65,16 @@ base)
     rm "$BASE.new.tar"
     mv "$BASE.new" "$BASE"
     ;;
+network)
+    network
+    guard ip netns del "$NET"
+    ;;
 boot)
     mkdir -p "$view" "$MACHINE"/{upper/etc,work,root}
     mountpoint -q "$view" || mount -t cgroup2 none "$view"      # a second view of the one tree; works beside version 1
     mkdir -p "$cg"
-    ip netns add "$NAME"
-    ip -n "$NAME" link set lo up
-    ip -n "$NAME" link add br0 type bridge
-    ip -n "$NAME" link set br0 up
-    echo appliance >"$MACHINE/upper/etc/hostname"
+    if [ "$NET" = "$NAME" ]; then network; fi
+    echo "$HOST" >"$MACHINE/upper/etc/hostname"
     tr -d - </proc/sys/kernel/random/uuid >"$MACHINE/upper/etc/machine-id"
     # nspawn wants to see a pure version 2, and a /run that is a tmpfs; the mounts are the machine's own.
     setsid bash -c '
@@ -71,10 +84,11 @@ boot)
                 umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup
                 mount -t tmpfs -o mode=755 tmpfs /run
                 mount -t overlay overlay -o lowerdir=\$1,upperdir=\$2/upper,workdir=\$2/work \$2/root
-                exec systemd-nspawn --quiet --register=no --keep-unit --machine=appliance -D \$2/root --boot \
+                exec systemd-nspawn --quiet --register=no --keep-unit --machine=\$3 -D \$2/root --boot \
                     --console=pipe --network-bridge=br0 --kill-signal=SIGRTMIN+3 --resolv-conf=off --timezone=off \
-                    \"\${@:3}\"" "$2" "$3" "$4" "${@:5}"
-        ' machine "$cg" "$NAME" "$BASE" "$MACHINE" "$@" </dev/null >>"$MACHINE/console.log" 2>&1 &
+                    \"\${@:4}\"" "$2" "$3" "$4" "$5" "${@:6}"
+        ' machine "$cg" "$NET" "$BASE" "$MACHINE" "$HOST" "$@" </dev/null >>"$MACHINE/console.log" 2>&1 &
+    guard "$0" end
     ;;
 wait)
     for _ in $(seq 1200); do
@@ -91,6 +105,8 @@ sh) # Entered without what would reach beyond the machine: its clock, modules an
         env -i PATH=/usr/sbin:/usr/bin:/usr/local/bin HOME=/root LANG=C.UTF-8 SYSTEMD_COLORS=0 \
         setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio,-sys_boot,-syslog "$@"
     ;;
+pull) ip -n "$NET" link set "vb-$HOST" down ;;   # the cable, at the bridge's end
+plug) ip -n "$NET" link set "vb-$HOST" up ;;
 freeze)
     echo 1 >"$cg/cgroup.freeze"
     for _ in $(seq 100); do grep -q 'frozen 1' "$cg/cgroup.events" && exit 0; sleep .02; done
@@ -100,7 +116,7 @@ thaw) echo 0 >"$cg/cgroup.freeze" ;;
 cut)
     [ ! -e "$cg/cgroup.kill" ] || echo 1 >"$cg/cgroup.kill"
     gone
-    ip netns del "$NAME" 2>/dev/null || true
+    [ "$NET" != "$NAME" ] || ip netns del "$NET" 2>/dev/null || true
     ;;
 end)
     "$0" cut || true

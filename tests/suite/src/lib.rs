@@ -2,12 +2,15 @@
 //!
 //! The library holds what several scenarios need: [`skip`] to say that a test cannot run where it is,
 //! [`central`] to be a Central Command that signs what a test wants, [`stand_in`] to stand in its place and misbehave,
-//! [`machine`] to boot one and [`nixos`] to give it generations, [`relay`] to be slow, [`browser`] to look at a page, [`agent`] to ask the agent's command line, [`python`] for programs of other people.
+//! [`relay`] to be slow, [`browser`] to look at a page, [`agent`] to ask the agent's command line,
+//! [`machine`] to boot an appliance, [`nixos`] to give it generations, [`network`] to have several in one network,
+//! [`python`] for programs of other people.
 
 pub mod agent;
 pub mod browser;
 pub mod central;
 pub mod machine;
+pub mod network;
 pub mod nixos;
 pub mod python;
 pub mod relay;

@@ -2,6 +2,7 @@
 //! it; this is how tests speak with it.
 
 use crate::agent;
+use crate::network::Network;
 use anyhow::Context;
 use msp_lab::clinic::Clinic;
 use msp_lab::process::program;
@@ -50,6 +51,8 @@ pub struct Machine {
     folder: tempfile::TempDir,
     base: PathBuf,
     name: String,
+    /// What it calls itself, and whose network it is in: the script's own words, where nothing is said here.
+    surroundings: Vec<(&'static str, String)>,
 }
 
 impl Machine {
@@ -65,7 +68,7 @@ impl Machine {
         let base = std::env::var_os("MSP_TEST_MACHINE_BASE").map(PathBuf::from).or_else(beside);
         let base = base.context("msp-agent is not built")?;
         let name = format!("msp{}n{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let machine = Self { folder, base, name };
+        let machine = Self { folder, base, name, surroundings: Vec::new() };
         let can = machine.script(&["check"])?;
         if !can.status.success() {
             return Ok(Err(String::from_utf8_lossy(&can.stdout).trim().to_owned()));
@@ -103,10 +106,7 @@ impl Machine {
         machine.lay("etc/msp/rules/.keep", "", 0o644)?;
         machine.lay("etc/msp-agent/act.json", LIST, 0o644)?;
         machine.lay("etc/systemd/system/web.service", WEB, 0o644)?;
-        machine.lay("usr/local/bin/msp-agent", std::fs::read(program("msp-agent")?)?, 0o755)?;
-        for helper in ["msp-agent-act", "msp-agent-switch"] {
-            machine.lay(&format!("usr/local/libexec/{helper}"), std::fs::read(program(helper)?)?, 0o755)?;
-        }
+        machine.want("multi-user.target", "web.service")?;
         for entry in std::fs::read_dir(clinic.central_dir())? {
             let file = entry?.path();
             if !file.is_file() {
@@ -114,6 +114,48 @@ impl Machine {
             }
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             machine.lay(&format!("srv/central/{name}"), std::fs::read(&file).with_context(|| name.clone())?, 0o600)?;
+        }
+        machine.lay_agent()?;
+        Ok(Ok(machine))
+    }
+
+    /// A network of their own with these machines plugged in; the calling thread stands in it then, and the network has
+    /// `addresses` there. They have the agent and its units, and nobody has enrolled them. None is booted yet; the n-th
+    /// will have the address 10.77.0.10n.
+    ///
+    /// # Errors
+    /// When they cannot be laid out.
+    pub fn in_network<const N: usize>(
+        hosts: [&str; N],
+        addresses: &[&str],
+    ) -> anyhow::Result<Result<(Network, [Self; N]), String>> {
+        let mut machines = Vec::with_capacity(N);
+        let mut network = None;
+        for (n, host) in (101..).zip(hosts) {
+            let mut machine = match Self::new()? {
+                Ok(machine) => machine,
+                Err(reason) => return Ok(Err(reason)),
+            };
+            let name = network.get_or_insert_with(|| format!("{}net", machine.name)).clone();
+            machine.surroundings = vec![("NET", name), ("HOST", host.to_owned())];
+            let address = format!("[Match]\nName=host0\n[Network]\nAddress=10.77.0.{n}/24\n");
+            machine.lay("etc/systemd/network/10-host0.network", address, 0o644)?;
+            machine.want("multi-user.target", "systemd-networkd.service")?;
+            machine.lay_agent()?;
+            machines.push(machine);
+        }
+        let (name, first) = network.zip(machines.first()).context("a network of no machines")?;
+        first.run(&["network"])?;
+        let network = Network::enter(name, addresses)?;
+        let machines = machines.try_into().map_err(|_| anyhow::anyhow!("as many machines as names"))?;
+        Ok(Ok((network, machines)))
+    }
+
+    /// The agent's programs, units and users.
+    fn lay_agent(&self) -> anyhow::Result<()> {
+        self.lay("usr/local/bin/msp-agent", std::fs::read(program("msp-agent")?)?, 0o755)?;
+        for helper in ["msp-agent-act", "msp-agent-switch"] {
+            self.lay(&format!("usr/local/libexec/{helper}"), std::fs::read(program(helper)?)?, 0o755)?;
         }
         for unit in [
             "msp-agent.service",
@@ -124,15 +166,13 @@ impl Machine {
             "msp-agent-switch@.service",
         ] {
             let text = std::fs::read(Path::new(FOLDER).join("units").join(unit)).with_context(|| unit)?;
-            machine.lay(&format!("etc/systemd/system/{unit}"), text, 0o644)?;
+            self.lay(&format!("etc/systemd/system/{unit}"), text, 0o644)?;
         }
-        machine.lay("etc/sysusers.d/msp.conf", std::fs::read(Path::new(FOLDER).join("units/msp.sysusers"))?, 0o644)?;
-        machine.lay("etc/sysusers.d/strangers.conf", STRANGERS, 0o644)?;
-        machine.want("multi-user.target", "web.service")?;
-        machine.want("multi-user.target", "msp-agent.service")?;
-        machine.want("sockets.target", "msp-agent-act.socket")?;
-        machine.want("sockets.target", "msp-agent-nft.socket")?;
-        Ok(Ok(machine))
+        self.lay("etc/sysusers.d/msp.conf", std::fs::read(Path::new(FOLDER).join("units/msp.sysusers"))?, 0o644)?;
+        self.lay("etc/sysusers.d/strangers.conf", STRANGERS, 0o644)?;
+        self.want("multi-user.target", "msp-agent.service")?;
+        self.want("sockets.target", "msp-agent-act.socket")?;
+        self.want("sockets.target", "msp-agent-nft.socket")
     }
 
     /// Its folder on this machine.
@@ -160,7 +200,9 @@ impl Machine {
     pub fn want(&self, target: &str, unit: &str) -> anyhow::Result<()> {
         let folder = self.folder().join(format!("upper/etc/systemd/system/{target}.wants"));
         std::fs::create_dir_all(&folder).with_context(|| unit.to_owned())?;
-        symlink(format!("../{unit}"), folder.join(unit)).with_context(|| unit.to_owned())
+        let own = self.folder().join("upper/etc/systemd/system").join(unit).exists();
+        let place = if own { "/etc/systemd/system" } else { "/usr/lib/systemd/system" };
+        symlink(format!("{place}/{unit}"), folder.join(unit)).with_context(|| unit.to_owned())
     }
 
     /// Boots, and waits until every job of the boot is done.
@@ -186,6 +228,7 @@ impl Machine {
             .env("MACHINE", self.folder())
             .env("BASE", &self.base)
             .env("NAME", &self.name)
+            .envs(self.surroundings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .output()
             .context("running machine.sh")
@@ -279,8 +322,11 @@ impl Drop for Machine {
 #[macro_export]
 macro_rules! machine_or_skip {
     ($test:literal) => {
-        match $crate::machine::Machine::with_agent().await? {
-            Ok(machine) => machine,
+        $crate::machine_or_skip!($test, $crate::machine::Machine::with_agent().await?)
+    };
+    ($test:literal, $machines:expr) => {
+        match $machines {
+            Ok(machines) => machines,
             Err(reason) => {
                 $crate::skip($test, &format!("no machine can be booted here: {reason}"));
                 return Ok(());
