@@ -82,6 +82,8 @@ pub struct Agent {
     pub inventory: watch::Sender<Vec<WindowsTarget>>,
     /// Changes when something was added to the outbox.
     pub owed: watch::Sender<()>,
+    /// Changes when Central Command answers again after it did not.
+    pub back: watch::Sender<()>,
     /// Changes when machines are to be looked at at once: an order waits for one of them.
     pub look: watch::Sender<()>,
     /// Changes when Central Command is to be asked at once.
@@ -140,6 +142,7 @@ impl Agent {
             policy: watch::Sender::new(policy),
             inventory: watch::Sender::new(targets),
             owed: watch::Sender::new(()),
+            back: watch::Sender::new(()),
             look: watch::Sender::new(()),
             contact: watch::Sender::new(()),
             reached: AtomicBool::new(false),
@@ -161,6 +164,7 @@ impl Agent {
             store: self.store.clone(),
             server_keys: self.server_keys.subscribe(),
             added: self.owed.subscribe(),
+            back: self.back.subscribe(),
             clock: Arc::clone(&self.clock),
         };
         let mut loops = JoinSet::new();

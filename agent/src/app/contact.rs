@@ -48,6 +48,7 @@ impl Agent {
                 Ok(learnt) => {
                     if !reached {
                         tracing::info!(url = %self.config.mcp_url, "checked in with Central Command");
+                        self.back.send_replace(());
                     }
                     reached = true;
                     self.known.send_replace(true);

@@ -37,6 +37,8 @@ pub struct Drain {
     pub server_keys: watch::Receiver<Arc<ServerKeys>>,
     /// Changes when something was added.
     pub added: watch::Receiver<()>,
+    /// Changes when Central Command answers a check-in again after it did not: no pause is waited out then.
+    pub back: watch::Receiver<()>,
     /// By which pauses are counted.
     pub clock: Arc<dyn Clock>,
 }
@@ -44,7 +46,7 @@ pub struct Drain {
 /// When to look for the next row.
 enum Next {
     AtOnce,
-    /// Only time counts: something did not arrive.
+    /// Something did not arrive: a new row does not count, only time does, or that Central Command is back.
     After(Duration),
     /// Nothing waits: a new row counts too.
     Idle,
@@ -78,6 +80,7 @@ impl Drain {
     async fn run_kind(mut self, kind: Kind, stop: CancellationToken) {
         while !stop.is_cancelled() {
             self.added.mark_unchanged();
+            self.back.mark_unchanged();
             let next = match self.next(kind).await {
                 Ok(Some(row)) => self.deliver(row).await,
                 Ok(None) => Next::Idle,
@@ -91,6 +94,7 @@ impl Drain {
                 Next::After(pause) => tokio::select! {
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(self.clock.real(pause)) => {}
+                    Ok(()) = self.back.changed() => {}
                 },
                 Next::Idle => tokio::select! {
                     () = stop.cancelled() => {}
