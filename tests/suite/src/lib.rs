@@ -2,7 +2,8 @@
 //!
 //! The library holds what several scenarios need: [`skip`] to say that a test cannot run where it is,
 //! [`central`] to be a Central Command that signs what a test wants, [`stand_in`] to stand in its place and misbehave,
-//! [`machine`] to boot one and [`nixos`] to give it generations, [`relay`] to be slow, [`browser`] to look at a page, [`agent`] to ask the agent's command line, [`python`] for programs of other people.
+//! [`machine`] to boot one and [`nixos`] to give it generations, [`relay`] to be slow, [`sensor`] to push drift, [`browser`] to
+//! look at a page, [`agent`] to ask the agent's command line, [`python`] for programs of other people.
 
 pub mod agent;
 pub mod browser;
@@ -11,6 +12,7 @@ pub mod machine;
 pub mod nixos;
 pub mod python;
 pub mod relay;
+pub mod sensor;
 pub mod stand_in;
 
 use std::fs::OpenOptions;
