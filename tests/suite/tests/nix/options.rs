@@ -31,6 +31,7 @@ fn rows(prefix: &str) -> BTreeMap<String, Row> {
 /// The option of a key: its own name among the settings, or the file that the module hands over.
 fn option_of(key: &str) -> String {
     match key.strip_suffix("_file") {
+        Some("sensor_keys") => "listener.keysFile".to_owned(),
         Some(file) if key != "windows_ca_cert_file" => {
             let mut words = file.split('_');
             let first = words.next().unwrap().to_owned();
