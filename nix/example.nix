@@ -37,6 +37,10 @@ import (pkgs.path + "/nixos/lib/eval-config.nix") {
             }
           ];
         };
+        listener = {
+          enable = true;
+          address = "192.168.10.2";
+        };
       };
 
       services.msp-central = {

@@ -113,6 +113,20 @@ let
       };
       said = [ "egress.allow is empty" ];
     };
+    listener-nowhere = {
+      module = agent { } { listener.enable = true; };
+      said = [ ''listener.address = "192.168.10.2";'' ];
+    };
+    listener-key-in-store = {
+      module = agent { } {
+        listener = {
+          enable = true;
+          address = "192.168.10.2";
+          keysFile = ./refusals.nix;
+        };
+      };
+      said = [ "/run/secrets/sensors.json" ];
+    };
     no-firewall-to-restore = {
       module = {
         imports = [ (agent { } { executor.restoreFirewall = true; }) ];

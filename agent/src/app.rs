@@ -8,12 +8,14 @@ mod connection;
 mod contact;
 mod fleet;
 pub mod generations;
+mod hints;
 mod identity;
 mod lanes;
 mod orders;
 mod pace;
 pub mod policy;
 pub mod round;
+mod sensors;
 pub mod status;
 mod supervisor;
 mod textfile;
@@ -21,6 +23,7 @@ pub mod vigil;
 
 use crate::act::appliance::Appliance;
 use crate::adapters::executor::Executor;
+use crate::adapters::inherited::Inherited;
 use crate::causes::chain;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -44,6 +47,7 @@ use msp_contracts::evidence::Target;
 use msp_contracts::keys::{self, SigningKey, VerifyingKey};
 use pace::Pace;
 use policy::Policy;
+use sensors::Sensors;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -97,6 +101,8 @@ pub struct Agent {
     pub started_at: Timestamp,
     /// True once a check-in has succeeded since the start: Central Command knows this agent's key then.
     pub known: watch::Sender<bool>,
+    /// The sensor listener, and what sensors asked for.
+    sensors: Sensors,
     /// How many servers are worked on at the same time.
     lanes: Lanes,
 }
@@ -148,16 +154,22 @@ impl Agent {
             reached: AtomicBool::new(false),
             known: watch::Sender::new(false),
             word: generations::Word::default(),
+            sensors: Sensors::default(),
             lanes: Lanes::new(),
             config,
         })
     }
 
-    /// Runs every loop until `stop`.
+    /// Runs every loop until `stop`; `inherited` are the sockets that the service manager handed over.
     ///
     /// # Errors
     /// When the connection to Central Command cannot even be prepared.
-    pub async fn run(self: Arc<Self>, machine: Arc<Machine>, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(
+        self: Arc<Self>,
+        machine: Arc<Machine>,
+        inherited: Inherited,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let central = Central::new(&self.config)?;
         let drain = Drain {
             central: central.clone(),
@@ -178,6 +190,9 @@ impl Agent {
         loops.spawn(Arc::clone(&self).roll_up(stop.clone()));
         loops.spawn(supervisor::supervise(Arc::clone(&self), stop.clone()));
         loops.spawn(self.store.clone().damaged());
+        if let Some(listening) = self.open_sensors(inherited) {
+            loops.spawn(listening.serve(Arc::clone(&self), stop.clone()));
+        }
         while let Some(ended) = loops.join_next().await {
             if stop.is_cancelled() {
                 continue;
@@ -198,12 +213,13 @@ impl Agent {
 
     async fn watch_appliance(self: Arc<Self>, machine: Arc<Machine>, stop: CancellationToken) {
         let every = Duration::from_secs(self.config.host_check_interval);
-        let mut pace = Pace::new(self.vigil.watch("appliance", HOST_CHECK_LIMIT), every, self.look.subscribe());
+        let pace = Pace::new(self.vigil.watch("appliance", HOST_CHECK_LIMIT), every, self.look.subscribe());
+        let mut pace = pace.with_hints(self.sensors.hints.of(&self.appliance.host_id));
         let threads = host::Threads::default();
         // Some checks are heavy (a package manager asks its whole index): a restart does not make them early.
         let first =
             if generations::goes_on(&machine) { Duration::ZERO } else { self.until_next_appliance_round(every).await };
-        if !pace.wait(first, &stop).await {
+        if !pace.due_in(first, &stop).await {
             return;
         }
         loop {
@@ -233,7 +249,8 @@ impl Agent {
             pace.working((HOST_CHECK_LIMIT * 2).saturating_add(policy.longest_heal_here()));
             let mut running = JoinSet::new();
             let ordered = appliance.ordered.as_ref().map(|ordered| &ordered.store_path);
-            for check in host::all_of_daemon(&machine, &appliance.desired, ordered, &self.config.state_dir) {
+            let checks = host::all_of_daemon(&machine, &appliance.desired, ordered, &self.config.state_dir);
+            for check in checks.into_iter().filter(|one| pace.only().is_none_or(|only| only.contains(&one.kind()))) {
                 let (agent, stop, threads) = (Arc::clone(&self), stop.clone(), threads.clone());
                 let appliance = Arc::clone(&appliance);
                 running.spawn(async move {
@@ -245,12 +262,15 @@ impl Agent {
                 });
             }
             while running.join_next().await.is_some() {}
-            self.watch_itself().await;
-            let done = self.store.write(move |db| facts::set(db, facts::APPLIANCE_CHECKED, &began.to_string())).await;
-            if let Err(error) = done {
-                not_stored(&error, "when the appliance was checked is not stored");
+            if pace.only().is_none() {
+                self.watch_itself().await;
+                let done =
+                    self.store.write(move |db| facts::set(db, facts::APPLIANCE_CHECKED, &began.to_string())).await;
+                if let Err(error) = done {
+                    not_stored(&error, "when the appliance was checked is not stored");
+                }
             }
-            self.looked(&self.appliance, began).await;
+            self.looked(&self.appliance, began, pace.only()).await;
             let begun = generations::goes_on(&machine);
             if !(if begun { pace.wait(generations::LOOK_AGAIN, &stop).await } else { pace.next(&stop).await }) {
                 return;

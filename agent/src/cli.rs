@@ -16,6 +16,7 @@ mod report;
 mod rules;
 mod run;
 mod runbook;
+mod sensor;
 mod state;
 mod status;
 mod sync;
@@ -67,6 +68,7 @@ enum Command {
     Targets(targets::Args),
     Windows(windows::Args),
     Runbook(runbook::Args),
+    Sensor(sensor::Args),
     Queue(queue::Args),
     Orders(orders::Args),
     Generations(generations::Args),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args, &mut out),
         Command::Orders(args) => orders::run(args, &mut out),
         Command::Generations(args) => generations::run(args, &mut out),
+        Command::Sensor(args) => sensor::run(args, &mut out),
         Command::Queue(args) => queue::run(args, &mut out),
         Command::Keygen(args) => keygen::run(args, &mut out),
     };

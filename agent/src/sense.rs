@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod host;
+pub mod listener;
 pub mod own;
 pub mod windows;

@@ -6,6 +6,7 @@
 # executor.nix   what root does for it
 # generations.nix which generation of NixOS runs, and who may switch
 # egress.nix     whom the agent may talk to, by nftables
+# listener.nix   who may push drift to it
 {
   config,
   lib,
@@ -31,6 +32,7 @@ in
     ./egress.nix
     ./executor.nix
     ./generations.nix
+    ./listener.nix
   ];
 
   options.services.msp-agent = {

@@ -7,7 +7,7 @@ use super::Agent;
 use crate::adapters::inventory;
 use crate::causes::{self, chain};
 use crate::guard::clock_sanity::{self, Insane};
-use crate::model::{Asked, Guardrail, Observation, Plan};
+use crate::model::{Asked, CheckKind, Guardrail, Observation, Plan};
 use crate::orders::judge::{self, Judged, Scope};
 use crate::orders::received::{Reader, Received};
 use crate::prove;
@@ -28,7 +28,7 @@ use msp_contracts::order::{Order, OrderAction};
 use msp_contracts::outcome::{Detail, Level};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the server answers; each entry is read by itself, so that a damaged one hurts no other.
@@ -157,8 +157,14 @@ impl Agent {
         .await
     }
 
-    /// A round of checks of a machine is over, which began at `began`: orders to look at it are done.
-    pub(super) async fn looked(&self, target: &Target, began: Timestamp) {
+    /// A turn of checks of a machine is over, which began at `began`: orders to look at it are done, unless it was only for
+    /// what a sensor asked for.
+    pub(super) async fn looked(&self, target: &Target, began: Timestamp, only: Option<&BTreeSet<CheckKind>>) {
+        if let Some(only) = only {
+            let checks = only.iter().map(|check| check.as_str()).collect::<Vec<_>>().join(", ");
+            tracing::info!(host_id = %target.host_id, checks, "looked, as a sensor asked");
+            return;
+        }
         let (target, appliance) = (target.clone(), self.appliance.clone());
         let done = self
             .record(move |recorder| {

@@ -2,8 +2,14 @@
 //!
 //! The tenth keeps the appliances of a provider, all switched on together after a power cut, from asking Central
 //! Command in the same second for ever.
+//!
+//! A machine's loop takes a turn between, too, for the checks that a sensor asked for. Such a turn does not put the next
+//! whole one off: whoever pushes all the time cannot keep the agent from looking at everything else.
 
+use super::hints::Hinted;
 use super::vigil::Watched;
+use crate::model::CheckKind;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +23,11 @@ pub struct Pace {
     every: Duration,
     woken: watch::Receiver<()>,
     was_woken: bool,
+    hinted: Option<Hinted>,
+    /// The checks that this turn is for; none: for all of them.
+    only: Option<BTreeSet<CheckKind>>,
+    /// When the next whole turn is, where a turn came between. In the time of the clock that never jumps.
+    due: Option<Duration>,
 }
 
 /// What is done in some turns only: when its interval is over, or when somebody asks.
@@ -48,7 +59,17 @@ fn jittered(every: Duration) -> Duration {
 
 impl Pace {
     pub fn new(watched: Watched, every: Duration, woken: watch::Receiver<()>) -> Self {
-        Self { watched, every, woken, was_woken: false }
+        Self { watched, every, woken, was_woken: false, hinted: None, only: None, due: None }
+    }
+
+    /// Takes turns for the checks that sensors ask for, too.
+    pub fn with_hints(self, hinted: Hinted) -> Self {
+        Self { hinted: Some(hinted), ..self }
+    }
+
+    /// The checks that this turn is for; none when it is for all of them.
+    pub fn only(&self) -> Option<&BTreeSet<CheckKind>> {
+        self.only.as_ref()
     }
 
     /// Whether this turn came because somebody asked for it.
@@ -63,17 +84,40 @@ impl Pace {
 
     /// Waits for the next turn; false when the agent is to stop.
     pub async fn next(&mut self, stop: &CancellationToken) -> bool {
-        self.wait(jittered(self.every), stop).await
+        self.due_in(jittered(self.every), stop).await
     }
 
-    /// Waits for exactly `time`; false when the agent is to stop.
+    /// Waits for the next turn, where the next whole one is due in `time`, or when it was before a turn came between; false
+    /// when the agent is to stop.
+    pub async fn due_in(&mut self, time: Duration, stop: &CancellationToken) -> bool {
+        self.working(time);
+        (self.was_woken, self.only) = (false, None);
+        let now = self.watched.monotonic();
+        let due = self.due.take().unwrap_or_else(|| now.saturating_add(self.watched.real(time)));
+        tokio::select! {
+            // A whole turn that is due comes before one for a few checks, which it makes as well.
+            biased;
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(due.saturating_sub(now)) => true,
+            // The sender lives as long as the agent.
+            Ok(()) = self.woken.changed() => {
+                self.was_woken = true;
+                true
+            }
+            checks = asked(&mut self.hinted) => {
+                (self.only, self.due) = (Some(checks), Some(due));
+                true
+            }
+        }
+    }
+
+    /// Waits for exactly `time` until a whole turn, and takes none between; false when the agent is to stop.
     pub async fn wait(&mut self, time: Duration, stop: &CancellationToken) -> bool {
         self.working(time);
-        self.was_woken = false;
+        (self.was_woken, self.only, self.due) = (false, None, None);
         tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(self.watched.real(time)) => true,
-            // The sender lives as long as the agent.
             Ok(()) = self.woken.changed() => {
                 self.was_woken = true;
                 true
@@ -82,9 +126,54 @@ impl Pace {
     }
 }
 
+/// The checks that sensors ask for; never, where nobody listens to them.
+async fn asked(hinted: &mut Option<Hinted>) -> BTreeSet<CheckKind> {
+    match hinted {
+        Some(hinted) => hinted.checks().await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::hints::Hints;
+    use super::super::vigil::Vigil;
     use super::*;
+    use crate::clock::SystemClock;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn turns_for_what_sensors_ask_for_do_not_put_the_whole_ones_off() {
+        let (vigil, hints) = (Vigil::new(Arc::new(SystemClock::start())), Arc::new(Hints::default()));
+        let (woken, every) = (watch::Sender::new(()), Duration::from_millis(300));
+        let pace = Pace::new(vigil.watch("a machine", every), every, woken.subscribe());
+        let (mut pace, stop) = (pace.with_hints(hints.of("a")), CancellationToken::new());
+        let asking = tokio::spawn(async move {
+            loop {
+                hints.ask("a", CheckKind::Disk);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let (mut whole, mut between) = (0, 0);
+        while whole < 2 {
+            assert!(pace.next(&stop).await);
+            match pace.only() {
+                None => whole += 1,
+                Some(only) => {
+                    assert_eq!(*only, BTreeSet::from([CheckKind::Disk]));
+                    between += 1;
+                }
+            }
+            assert!(between < 60, "no whole turn came");
+        }
+        assert!(between > 4, "only {between} turns between");
+        // An exact wait takes none between, and keeps no earlier turn's time.
+        for _ in 0..3 {
+            assert!(pace.next(&stop).await);
+            assert!(pace.wait(Duration::from_millis(30), &stop).await && pace.only().is_none());
+        }
+        asking.abort();
+    }
 
     #[test]
     fn turns_are_a_tenth_early_or_late_at_most_and_not_all_alike() {

@@ -40,7 +40,8 @@ impl Agent {
         let target = server.target();
         let every = Duration::from_secs(self.config.poll_interval);
         let watched = self.vigil.watch(format!("server {}", target.name), LOOKING_BACK);
-        let mut pace = Pace::new(watched, every, self.look.subscribe());
+        let pace = Pace::new(watched, every, self.look.subscribe());
+        let mut pace = pace.with_hints(self.sensors.hints.of(&target.host_id));
         let mut slow = Cadence::new(Duration::from_secs(self.config.windows_slow_check_interval));
         let mut connection = Connection::to(server, &self.config);
         let mut silent = false;
@@ -48,8 +49,9 @@ impl Agent {
             pace.working(LOOKING_BACK);
             let began = self.clock.now();
             let policy = Arc::clone(&self.policy.borrow());
-            let with_slow = slow.due(self.clock.monotonic(), pace.was_woken());
-            let checks: Vec<_> = windows::checks(&policy.catalogue, with_slow).collect();
+            let with_slow = pace.only().is_some() || slow.due(self.clock.monotonic(), pace.was_woken());
+            let is_asked = |check: &WindowsCheck| pace.only().is_none_or(|only| only.contains(&check.kind()));
+            let checks: Vec<_> = windows::checks(&policy.catalogue, with_slow).filter(is_asked).collect();
             match connection.ready(&policy.catalogue, &self.clock) {
                 Ok(host) => {
                     // A server that was silent the last time waits for others like it, not for those that answer.
@@ -66,7 +68,7 @@ impl Agent {
                     }
                 }
             }
-            self.looked(&target, began).await;
+            self.looked(&target, began, pace.only()).await;
             if !pace.next(&stop).await {
                 return;
             }

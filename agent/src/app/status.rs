@@ -90,6 +90,7 @@ impl Agent {
                 orders_waiting: stored.orders_waiting,
             },
             counts: Tally { servers, ..stored.tally },
+            sensor: self.sensors.status(),
             overdue: self.vigil.overdue().into_iter().map(|(name, _)| name).collect(),
         })
     }

@@ -1,4 +1,4 @@
-//! The agent's numbers for node_exporter's textfile collector: it listens on nothing, so nobody scrapes it.
+//! The agent's numbers for node_exporter's textfile collector: nobody scrapes the agent itself.
 //!
 //! Every number is of the state, not of the process: a restart takes none of them back. All are gauges, which both
 //! OpenMetrics and the older text format of the collector read alike. `docs/metrics.md` has each with its meaning; a

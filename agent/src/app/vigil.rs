@@ -49,6 +49,11 @@ impl Watched {
         self.vigil.loops.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name.clone(), due);
     }
 
+    /// The time that never jumps.
+    pub fn monotonic(&self) -> Duration {
+        self.vigil.clock.monotonic()
+    }
+
     /// How long the program must really wait until so much time of its clock has passed.
     pub fn real(&self, span: Duration) -> Duration {
         self.vigil.clock.real(span)

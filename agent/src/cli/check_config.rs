@@ -1,5 +1,6 @@
 //! `msp-agent check-config`: is the configuration sound?
 
+use crate::adapters::sensor_keys;
 use crate::app::policy::Policy;
 use crate::app::signing_key;
 use crate::clock::{Clock, SystemClock};
@@ -41,6 +42,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         signing_key(&config)?;
         sealed::recipient(&config)?;
         Policy::load(&config)?;
+        if let Some(file) = &config.sensor_keys_file {
+            sensor_keys::read(file)?;
+        }
     }
     writeln!(
         out,

@@ -1,6 +1,7 @@
 //! `msp-agent run`: the daemon.
 
 use super::{ConfigArg, log};
+use crate::adapters::inherited;
 use crate::app::{Agent, HOST_CHECK_LIMIT};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -37,6 +38,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // Before there is a second thread.
+    let inherited = inherited::take();
     let loaded = super::load(&args.config.file)?;
     let config = loaded.config;
     log::start(config.log_level.filter());
@@ -67,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let appliance = appliance(&config, clock.clone());
             let agent = Arc::new(Agent::open(config, clock, appliance).await?);
             tracing::info!(version = env!("CARGO_PKG_VERSION"), host_id = %agent.config.host_id, "msp-agent works");
-            let mut work = tokio::spawn(Arc::clone(&agent).run(machine, stop.clone()));
+            let mut work = tokio::spawn(Arc::clone(&agent).run(machine, inherited, stop.clone()));
             loop {
                 tokio::select! {
                     ended = &mut work => return ended.context("the agent ended early")?.map(|()| ExitCode::SUCCESS),

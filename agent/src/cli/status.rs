@@ -1,9 +1,9 @@
-//! `msp-agent status`: how the running agent stands, from the file it writes: it listens on nothing.
+//! `msp-agent status`: how the running agent stands, from the file it writes: nobody can ask it.
 
 use super::{ConfigArg, print_json};
 use crate::app::status::FILE;
 use crate::clock::{Clock, SystemClock};
-use crate::model::status::Status;
+use crate::model::status::{SensorStatus, Status};
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -58,6 +58,20 @@ fn counted(counts: &BTreeMap<String, u64>) -> String {
         return "none".to_owned();
     }
     counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// How it stands with the sensor listener, on one line.
+fn sensors(status: &SensorStatus) -> String {
+    if let Some(trouble) = &status.trouble {
+        return format!("CLOSED: {trouble}");
+    }
+    format!(
+        "{} may push to {}; since the start {} pushes taken, refused: {}",
+        status.sensors,
+        status.listening.join(", "),
+        status.taken,
+        counted(&status.refused)
+    )
 }
 
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -118,5 +132,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         (true, false) => "on",
     };
     line(out, "healing", healing)?;
+    if let Some(sensor) = &status.sensor {
+        line(out, "sensors", &sensors(sensor))?;
+    }
     Ok(ExitCode::from(if well { 0 } else { super::NO }))
 }

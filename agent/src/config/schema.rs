@@ -37,6 +37,7 @@ pub const KEYS: &[&str] = &[
     "poll_interval",
     "host_check_interval",
     "windows_slow_check_interval",
+    "sensor_keys_file",
     "order_ttl",
     "max_queue_size",
     "maintenance_window",
@@ -212,6 +213,8 @@ pub struct Config {
     /// The checks of a Windows server that keep it busy (updates, directory), in seconds.
     #[serde(default = "windows_slow_check_interval")]
     pub windows_slow_check_interval: u64,
+    /// The keys of the sensors that may push drift; without it no socket is served.
+    pub sensor_keys_file: Option<PathBuf>,
     #[serde(default = "order_ttl")]
     pub order_ttl: u64,
     #[serde(default = "max_queue_size")]
@@ -355,6 +358,7 @@ impl Config {
         ];
         files.extend(self.encryption_key_file.as_mut());
         files.extend(self.windows_ca_cert_file.as_mut());
+        files.extend(self.sensor_keys_file.as_mut());
         files.extend(self.metrics_textfile.as_mut());
         files.extend(self.l2_api_key_file.as_mut());
         files

@@ -30,10 +30,12 @@ pub enum CheckKind {
     AgentState,
     /// What the root executor refused; made by the daemon only.
     Executor,
+    /// What nobody who may push has pushed; made by the daemon only.
+    SensorListener,
 }
 
 impl CheckKind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Patching,
         Self::Antivirus,
         Self::Backup,
@@ -49,6 +51,7 @@ impl CheckKind {
         Self::Directory,
         Self::AgentState,
         Self::Executor,
+        Self::SensorListener,
     ];
 
     /// The check of this name.
@@ -73,6 +76,7 @@ impl CheckKind {
             Self::Directory => "directory",
             Self::AgentState => "agent_state",
             Self::Executor => "executor",
+            Self::SensorListener => "sensor_listener",
         }
     }
 }

@@ -1,5 +1,4 @@
-//! How the agent stands, as it writes it into `status.json` for people and scripts: it listens on nothing, so nobody
-//! can ask it.
+//! How the agent stands, as it writes it into `status.json` for people and scripts: nobody can ask it.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +21,8 @@ pub struct Status {
     pub rules: RulesStatus,
     pub queue: QueueStatus,
     pub counts: Tally,
+    /// The sensor listener; absent where it is off.
+    pub sensor: Option<SensorStatus>,
     /// Loops that are silent for longer than they said: hanging.
     pub overdue: Vec<String>,
 }
@@ -73,6 +74,21 @@ pub struct Tally {
     pub evidence: u64,
 }
 
+/// How it stands with the sensor listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SensorStatus {
+    /// The addresses at which pushes are taken; none while it is closed.
+    pub listening: Vec<String>,
+    /// Why it is closed.
+    pub trouble: Option<String>,
+    /// How many sensors have a key.
+    pub sensors: usize,
+    /// Pushes since the agent was started.
+    pub taken: u64,
+    /// The same, those that were refused, by cause.
+    pub refused: BTreeMap<String, u64>,
+}
+
 impl Status {
     /// One line for a service manager and a person in a hurry.
     pub fn in_words(&self) -> String {
@@ -102,6 +118,9 @@ impl Status {
         }
         if self.dry_run {
             words.push("dry run".to_owned());
+        }
+        if let Some(trouble) = self.sensor.as_ref().and_then(|sensor| sensor.trouble.as_ref()) {
+            words.push(format!("THE SENSOR LISTENER IS CLOSED: {trouble}"));
         }
         if !self.overdue.is_empty() {
             words.push(format!("hanging: {}", self.overdue.join(", ")));

@@ -9,14 +9,54 @@ use crate::store::{StoreError, facts};
 use jiff::Timestamp;
 use msp_contracts::finding::Severity;
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::net::IpAddr;
+
+/// So long a stranger's push counts, in seconds.
+const REMEMBERED: i64 = 24 * 3600;
+
+/// When and from where somebody pushed last who is no sensor of this site.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Strangers {
+    pub at: Timestamp,
+    pub from: IpAddr,
+}
+
+impl Strangers {
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn store(&self, db: &Connection) -> Result<(), StoreError> {
+        facts::set(db, facts::SENSOR_STRANGERS, &json!(self).to_string())
+    }
+}
 
 /// Looks at the agent's own state.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn observe(db: &Connection, now: Timestamp) -> Result<Vec<Observation>, StoreError> {
-    Ok(vec![clock(db, now)?, central_command(db, now)?])
+    let mut observations = vec![clock(db, now)?, central_command(db, now)?];
+    observations.extend(sensors(db, now)?);
+    Ok(observations)
+}
+
+/// Whether somebody pushes who may not; nothing where nobody ever did.
+fn sensors(db: &Connection, now: Timestamp) -> Result<Option<Observation>, StoreError> {
+    let check = CheckKind::SensorListener;
+    let desired = json!({ "refused_within_a_day": false });
+    let Some(text) = facts::get(db, facts::SENSOR_STRANGERS)? else { return Ok(None) };
+    // What cannot be read is the store's matter, and says nothing of who pushed.
+    let Ok(last) = serde_json::from_str::<Strangers>(&text) else { return Ok(None) };
+    let recent = now.duration_since(last.at).as_secs() < REMEMBERED;
+    let actual = json!({ "refused_within_a_day": recent });
+    if !recent {
+        return Ok(Some(Observation::compliant(check, actual, desired)));
+    }
+    let said = format!("somebody without a key of a sensor pushes to the sensor listener, last from {}", last.from);
+    Ok(Some(Observation::drift(check, Severity::Medium, actual, desired, vec![said]).recommend(
+        "read `journalctl -t msp-agent`, and find out what is at that address: a sensor with a wrong key or clock, or a stranger; nothing that it pushed was used",
+    )))
 }
 
 fn clock(db: &Connection, now: Timestamp) -> Result<Observation, StoreError> {

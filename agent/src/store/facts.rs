@@ -27,6 +27,8 @@ pub const NEWEST_TIME: &str = "newest_time";
 pub const KILL_SWITCH: &str = "kill_switch";
 /// `true` or `false` when an order said so; the configuration's word counts otherwise.
 pub const DRY_RUN: &str = "dry_run";
+/// When and from where somebody pushed last who is no sensor of this site: JSON.
+pub const SENSOR_STRANGERS: &str = "sensor.strangers";
 /// The highest sequence of an order that was accepted.
 pub const ORDERS_SEQUENCE: &str = "sequence.orders";
 /// The keys of Central Command that an order put in place of the configured one: a JSON list.

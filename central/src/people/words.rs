@@ -182,6 +182,7 @@ pub(super) fn check_name(check: &str) -> String {
         "directory" => "Active Directory",
         "encryption" => "Encryption at rest",
         "executor" => "Root executor",
+        "sensor_listener" => "Sensor listener",
         "firewall" => "Firewall",
         "generation" => "System generation",
         "integrity" => "Integrity",

@@ -2,7 +2,7 @@
 //!
 //! The library holds what several scenarios need: [`skip`] to say that a test cannot run where it is,
 //! [`central`] to be a Central Command that signs what a test wants, [`stand_in`] to stand in its place and misbehave,
-//! [`relay`] to be slow, [`browser`] to look at a page, [`agent`] to ask the agent's command line,
+//! [`relay`] to be slow, [`sensor`] to push drift, [`browser`] to look at a page, [`agent`] to ask the agent's command line,
 //! [`machine`] to boot an appliance, [`nixos`] to give it generations, [`network`] to have several in one network,
 //! [`python`] for programs of other people.
 
@@ -14,6 +14,7 @@ pub mod network;
 pub mod nixos;
 pub mod python;
 pub mod relay;
+pub mod sensor;
 pub mod stand_in;
 
 use std::fs::OpenOptions;

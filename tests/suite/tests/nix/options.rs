@@ -31,6 +31,7 @@ fn rows(prefix: &str) -> BTreeMap<String, Row> {
 /// The option of a key: its own name among the settings, or the file that the module hands over.
 fn option_of(key: &str) -> String {
     match key.strip_suffix("_file") {
+        Some("sensor_keys") => "listener.keysFile".to_owned(),
         Some(file) if key != "windows_ca_cert_file" => {
             let mut words = file.split('_');
             let first = words.next().unwrap().to_owned();
@@ -68,7 +69,9 @@ fn every_key_of_the_agent_has_an_option_of_its_type_and_default() {
             wrong.push(format!("{name} is {} to the agent, and {} to Nix", key.kind, row.kind));
         }
         let nullable = row.kind.starts_with("null or");
-        if key.optional && !nullable {
+        // What has a switch of its own is left out by that.
+        let switched = option.split_once('.').is_some_and(|(part, _)| rows.contains_key(&format!("{part}.enable")));
+        if key.optional && !nullable && !switched {
             wrong.push(format!("{name} may be left out, and its option may not"));
         }
         // Enrolment says where the handed-over files lie; the machine's name is Nix's to know.
