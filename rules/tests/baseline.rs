@@ -348,7 +348,7 @@ fn on_the_appliance_only_what_the_executor_may_do_is_tried_and_never_the_firewal
         assert_eq!(decide("time_sync", json!({"synchronized": false})), run("RB-HOST-TIME-001"));
         assert!(escalates(&decide("time_sync", json!({"synchronized": true, "offset_ms": 3_600_000}))));
         assert_eq!(decide("disk", json!({"fullest_percent": 97})), run("RB-HOST-DISK-001"));
-        for check in ["firewall", "encryption", "logging", "executor", "generation"] {
+        for check in ["firewall", "encryption", "logging", "executor", "generation", "clock", "central_command"] {
             assert!(escalates(&decide(check, json!({"firewall_enabled": false}))), "{platform} {check}");
         }
     }
