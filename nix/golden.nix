@@ -42,6 +42,7 @@ in
     "msp-agent-nft.socket"
     "msp-agent-nft@.service"
     "msp-agent-switch@.service"
+    "msp-agent-switch-settle.service"
     "msp-agent-sensor.socket"
     "msp-central.service"
   ] unit;

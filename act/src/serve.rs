@@ -11,7 +11,7 @@ use crate::policy::{self, Policy};
 use crate::protocol::{BOOT_ID, LONGEST_AGE_MS, LONGEST_REQUEST, Operation, Reply, Request, SCHEMA, boot_time_ms};
 use crate::refusals;
 use crate::seen;
-use crate::switching;
+use crate::switching::{self, Denied};
 use msp_agent_switch::places::Places;
 
 /// How long a peer may take to say what it wants, and to take the answer.
@@ -106,10 +106,10 @@ fn judged(stream: &mut UnixStream, around: &Surroundings, served: &mut Served) -
     seen::note(&around.notes.join("seen"), &request, boot_time_ms())?;
     let (switch, places) = (policy.switch(&request.operation), &around.places);
     let id = match &request.operation {
-        Operation::SwitchGeneration { order, contact } => switching::by_order(switch?, places, order, *contact)?,
+        Operation::SwitchGeneration { order, contact } => switching::by_order(switch?, places, order, *contact),
         Operation::RestoreGeneration { contact } => {
             switch?;
-            switching::to_declared(places, &request.id, *contact)?
+            switching::to_declared(places, &request.id, *contact)
         }
         Operation::ConfirmSwitch { id } => {
             switch?;
@@ -120,6 +120,11 @@ fn judged(stream: &mut UnixStream, around: &Surroundings, served: &mut Served) -
             let job = policy.job(operation)?;
             return Ok(asked(around, job.method, job.unit));
         }
+    };
+    let id = match id {
+        Ok(id) => id,
+        Err(Denied::NotNow(reason)) => return Ok(Reply::Failed { reason }),
+        Err(Denied::Refused(reason)) => return Err(reason),
     };
     let reply = asked(around, "StartUnit", &format!("msp-agent-switch@{id}.service"));
     if let Reply::Failed { reason } = &reply {

@@ -4,6 +4,7 @@
 use crate::policy::SwitchPolicy;
 use jiff::Timestamp;
 use msp_agent_switch::places::Places;
+use msp_agent_switch::profile;
 use msp_agent_switch::record::{self, Asked, Record, State};
 use msp_agent_switch::sequence::Turn;
 use msp_agent_switch::{declared, now};
@@ -12,6 +13,7 @@ use msp_contracts::keys::{self, VerifyingKey};
 use msp_contracts::order::{Order, OrderAction};
 use msp_contracts::signed::CLOCK_TOLERANCE;
 use msp_contracts::store_path::StorePath;
+use std::path::Path;
 
 fn trouble(error: &std::io::Error) -> String {
     format!("the records of switches: {error}")
@@ -55,25 +57,40 @@ fn judged(
     Ok((order, store_path))
 }
 
+/// Why nothing is recorded, in words.
+pub(crate) enum Denied {
+    /// Nobody who asks knowingly asks for this.
+    Refused(String),
+    /// It could not be done just now: no news of anybody.
+    NotNow(String),
+}
+
+impl From<String> for Denied {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
 /// Records the switch that an order asks for, and answers its name.
 ///
 /// # Errors
-/// In words, why the order is not taken.
+/// Why the order is not taken.
 pub(crate) fn by_order(
     policy: &SwitchPolicy,
     places: &Places,
     envelope: &str,
     contact: bool,
-) -> Result<String, String> {
-    let turn = Turn::take(places).map_err(|error| trouble(&error))?;
+) -> Result<String, Denied> {
+    let turn = Turn::take(places).map_err(|error| Denied::NotNow(trouble(&error)))?;
     let highest = turn.highest().map_err(|error| trouble(&error))?;
     let (order, to) = judged(policy, envelope, highest, now())?;
     nothing_goes_on(places)?;
-    // Before it is used: what comes after a power cut must not use it a second time.
-    turn.taken(order.stamp.sequence.0).map_err(|error| trouble(&error))?;
+    let sequence = order.stamp.sequence.0;
     let id = order.order_id.to_string();
     let asked = Asked::Order { order_id: id.clone(), issued_by: order.issued_by, why: order.reason };
     put(places, &id, asked, to, contact)?;
+    // Before it is used, which is to start its unit: what comes after a power cut must not use it a second time.
+    turn.taken(sequence).map_err(|error| Denied::NotNow(trouble(&error)))?;
     Ok(id)
 }
 
@@ -81,19 +98,30 @@ pub(crate) fn by_order(
 ///
 /// # Errors
 /// In words, why there is none to go back to.
-pub(crate) fn to_declared(places: &Places, request: &str, contact: bool) -> Result<String, String> {
-    let _turn = Turn::take(places).map_err(|error| trouble(&error))?;
+pub(crate) fn to_declared(places: &Places, request: &str, contact: bool) -> Result<String, Denied> {
+    let _turn = Turn::take(places).map_err(|error| Denied::NotNow(trouble(&error)))?;
     nothing_goes_on(places)?;
     let declared = declared::read(places).map_err(|error| error.to_string())?;
-    let to = declared.ok_or("no generation is declared: see `msp-agent generations accept`")?.store_path;
-    let id = format!("back-{}", request.get(..16).unwrap_or(request));
+    let none = || "no generation is declared: see `msp-agent generations accept`".to_owned();
+    let to = declared.ok_or_else(none)?.store_path;
+    let runs = |link: &Path| profile::leads_to(places, link).is_ok_and(|path| path == to);
+    if runs(&places.current()) && runs(&places.profile()) {
+        return Err(Denied::NotNow(format!("{to} runs already")));
+    }
+    let id = format!("back-{request}");
+    if record::get(places, &id).map_err(|error| trouble(&error))?.is_some() {
+        return Err(Denied::Refused(format!("switch {id} was asked for before")));
+    }
     put(places, &id, Asked::Drift {}, to, contact)?;
     Ok(id)
 }
 
 /// The service manager did not take it: the next one must not wait for it.
 pub(crate) fn not_begun(places: &Places, id: &str, reason: &str) {
-    if let Ok(Some(record)) = record::get(places, id) {
+    // Where its answer was lost, the unit may have begun.
+    if let Ok(Some(record)) = record::get(places, id)
+        && record.state == State::Asked
+    {
         let over = Record { state: State::Failed, reason: Some(reason.to_owned()), ended_at: Some(now()), ..record };
         // Where even this cannot be written, the next restart of the machine ends it.
         drop(record::put(places, &over));
@@ -112,14 +140,16 @@ pub(crate) fn confirm(places: &Places, id: &str) -> Result<(), String> {
     std::fs::write(places.confirmation(id), "").map_err(|error| trouble(&error))
 }
 
-fn nothing_goes_on(places: &Places) -> Result<(), String> {
-    match record::open(places).map_err(|error| trouble(&error))? {
+fn nothing_goes_on(places: &Places) -> Result<(), Denied> {
+    match record::open(places).map_err(|error| Denied::NotNow(trouble(&error)))? {
         None => Ok(()),
-        Some(open) => Err(format!("switch {} goes on ({}): one at a time", open.id, open.state.as_str())),
+        Some(open) => {
+            Err(Denied::NotNow(format!("switch {} goes on ({}): one at a time", open.id, open.state.as_str())))
+        }
     }
 }
 
-fn put(places: &Places, id: &str, asked: Asked, to: StorePath, contact: bool) -> Result<(), String> {
+fn put(places: &Places, id: &str, asked: Asked, to: StorePath, contact: bool) -> Result<(), Denied> {
     let record = Record { contact, ..Record::new(places, id, asked, to) };
-    record::put(places, &record).map_err(|error| trouble(&error))
+    record::put(places, &record).map_err(|error| Denied::NotNow(trouble(&error)))
 }

@@ -96,6 +96,8 @@ pub struct Agent {
     pub reached: AtomicBool,
     /// The word that a switch of generations waits for.
     pub word: generations::Word,
+    /// The check-in that the word waits for.
+    pub nudge: generations::Word,
     /// The watch over the loops.
     pub vigil: Arc<Vigil>,
     pub started_at: Timestamp,
@@ -154,6 +156,7 @@ impl Agent {
             reached: AtomicBool::new(false),
             known: watch::Sender::new(false),
             word: generations::Word::default(),
+            nudge: generations::Word::default(),
             sensors: Sensors::default(),
             lanes: Lanes::new(),
             config,

@@ -29,7 +29,7 @@ in
       description = "The keys of Central Command that root believes an order to switch. An order that rotates the agent's keys does not change these: write the new one here first.";
     };
     confirmSeconds = mkOption {
-      type = types.ints.between 30 3600;
+      type = types.ints.between 30 900;
       default = 180;
       description = "How long a new system may take until the agent confirms it, for which it has to check in, if it could before; then the one before runs again.";
     };
@@ -72,8 +72,8 @@ in
       # It is in the middle of what would restart it.
       restartIfChanged = false;
       stopIfChanged = false;
-      startLimitIntervalSec = 600;
-      startLimitBurst = 5;
+      # It has to end as something: a full disk may pass.
+      startLimitIntervalSec = 0;
       unitConfig.X-StopOnRemoval = false;
       path = [ config.nix.package ];
       serviceConfig = {
@@ -83,9 +83,27 @@ in
         ExecStopPost = "${cfg.package}/libexec/msp-agent-switch recover %i";
         # When that was killed as well: begun anew, it goes back.
         Restart = "on-failure";
-        RestartSec = 2;
-        RuntimeMaxSec = 3600;
+        RestartSec = 15;
+        RuntimeMaxSec = 5400;
         TimeoutStopSec = 600;
+        StateDirectory = "msp-agent-switch";
+        StateDirectoryMode = "0755";
+        SyslogIdentifier = "msp-agent-switch";
+        UMask = "0022";
+      };
+    };
+
+    # A switch that a power cut ended is over before the agent looks at the machine.
+    systemd.services.msp-agent-switch-settle = lib.mkIf wanted {
+      description = "What a restart of the machine made of a switch, for msp-agent";
+      wantedBy = [ "multi-user.target" ];
+      before = [ "msp-agent.service" ];
+      restartIfChanged = false;
+      path = [ config.nix.package ];
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = "${cfg.package}/libexec/msp-agent-switch settle";
         StateDirectory = "msp-agent-switch";
         StateDirectoryMode = "0755";
         SyslogIdentifier = "msp-agent-switch";

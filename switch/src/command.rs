@@ -2,9 +2,11 @@
 
 use crate::boot_time_ms;
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(50);
@@ -61,6 +63,40 @@ pub(crate) fn status(
     let spawned = command(program, arguments).stdout(Stdio::from(io::stderr())).spawn();
     let mut child = spawned.map_err(|source| CommandError::Start { program: name.clone().into_owned(), source })?;
     ended(&mut child, &name, limit)
+}
+
+/// Runs a program whose output is for people, and answers how it ended and whether it said `word` somewhere.
+pub(crate) fn status_and(
+    program: impl AsRef<OsStr>,
+    arguments: &[&OsStr],
+    limit: Duration,
+    word: &'static str,
+) -> Result<(ExitStatus, bool), CommandError> {
+    let program = program.as_ref();
+    let name = program.to_string_lossy();
+    let start = |source| CommandError::Start { program: name.clone().into_owned(), source };
+    let (output, ours) = io::pipe().map_err(start)?;
+    let both = ours.try_clone().map_err(start)?;
+    let mut child = command(program, arguments).stdout(both).stderr(ours).spawn().map_err(start)?;
+    let said = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&said);
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            heard.fetch_or(line.contains(word), Ordering::Relaxed);
+            // The journal: that it cannot be written changes nothing.
+            drop(writeln!(io::stderr(), "{line}"));
+        }
+    });
+    let status = ended(&mut child, &name, limit)?;
+    // What it left running may hold its output open for ever.
+    for _ in 0..20 {
+        if reader.is_finished() {
+            break;
+        }
+        std::thread::sleep(STEP);
+    }
+    Ok((status, said.load(Ordering::Relaxed)))
 }
 
 /// Runs a program that has to succeed.

@@ -69,5 +69,6 @@ pub fn read(places: &Places) -> Result<Option<Declared>, DeclaredError> {
 /// When it cannot be written: that is root's business.
 pub fn write(places: &Places, store_path: &StorePath, by: &str) -> io::Result<()> {
     let declared = Declared { schema: 1, store_path: store_path.clone(), by: by.to_owned(), at: crate::now() };
+    files::keep(&places.gc_root("declared"), store_path)?;
     files::replace(&file(places), &serde_json::to_vec_pretty(&declared)?)
 }

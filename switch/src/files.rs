@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use msp_contracts::store_path::StorePath;
+
 /// Replaces `file` by `bytes`, readable for everybody.
 pub(crate) fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = file.parent().ok_or_else(|| std::io::Error::other("a file has a folder"))?;
@@ -16,4 +18,16 @@ pub(crate) fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     opened.sync_all()?;
     std::fs::rename(&beside, file)?;
     File::open(folder)?.sync_all()
+}
+
+/// Keeps a system from the garbage collector, where this machine has a store.
+pub(crate) fn keep(root: &Path, system: &StorePath) -> std::io::Result<()> {
+    if root.parent().is_none_or(|folder| !folder.is_dir()) {
+        return Ok(());
+    }
+    let beside = root.with_extension("new");
+    // What is left of an earlier time is in the way, and nothing else.
+    drop(std::fs::remove_file(&beside));
+    std::os::unix::fs::symlink(system.as_str(), &beside)?;
+    std::fs::rename(&beside, root)
 }

@@ -66,10 +66,10 @@ impl Places {
         self.at("/run/nixos/switch-to-configuration.lock")
     }
 
-    /// Keeps what is being switched to from the garbage collector.
+    /// A link that keeps a system from the garbage collector.
     #[must_use]
-    pub fn gc_root(&self) -> PathBuf {
-        self.at("/nix/var/nix/gcroots/msp-agent-switch")
+    pub fn gc_root(&self, of: &str) -> PathBuf {
+        self.at("/nix/var/nix/gcroots").join(format!("msp-agent-switch-{of}"))
     }
 
     /// Records and declaration.

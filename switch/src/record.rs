@@ -11,6 +11,10 @@ use std::path::PathBuf;
 
 /// Records beyond this many are forgotten, oldest first.
 const KEPT: usize = 50;
+/// The switch's unit begins at once, or not at all; in milliseconds.
+const BEGINS_MS: u64 = 120_000;
+/// Longer than its unit lets it last; in milliseconds.
+const LASTS_MS: u64 = 100 * 60_000;
 
 /// Who wanted it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +41,7 @@ pub enum Asked {
 pub enum State {
     /// Its unit has not begun.
     Asked,
-    /// The system is fetched and looked at; nothing has changed.
+    /// The system is fetched and looked at, and room made for it in /boot; what runs has not changed.
     Preparing,
     /// The system is activated, in a way that no restart of the machine survives.
     Testing,
@@ -49,9 +53,10 @@ pub enum State {
     Confirmed,
     /// It did not pass, and the system before it runs again.
     RolledBack,
-    /// It was not even begun: nothing was changed.
+    /// It was not even activated: what runs was not changed.
     Failed,
-    /// It did not pass, and the system before it could not be activated either. A restart leads back to that one.
+    /// It did not pass, and the system before it could not be activated either. A restart leads to what the machine
+    /// starts with by default.
     Stuck,
 }
 
@@ -109,6 +114,8 @@ pub struct Record {
     pub boot_id: String,
     /// When it was asked for.
     pub asked_at: Timestamp,
+    /// The same, in milliseconds since the machine was started.
+    pub asked_ms: u64,
     /// When the system had been activated, in milliseconds since the machine was started.
     pub activated_ms: Option<u64>,
     /// When it was over.
@@ -133,6 +140,7 @@ impl Record {
             reboot_required: false,
             boot_id: places.boot_id(),
             asked_at: crate::now(),
+            asked_ms: crate::boot_time_ms(),
             activated_ms: None,
             ended_at: None,
         }
@@ -148,10 +156,32 @@ impl Record {
         }
     }
 
+    /// Whether it was begun in another boot, and nobody has written down yet what it came to.
+    #[must_use]
+    pub fn is_of_another_boot(&self, places: &Places) -> bool {
+        self.boot_id != places.boot_id()
+    }
+
+    /// One whose unit never began, or was not able to write how it ended (a full disk), is over all the same: nobody
+    /// waits for it any longer.
+    fn unless_given_up(mut self) -> Self {
+        let age = crate::boot_time_ms().saturating_sub(self.asked_ms);
+        let (state, reason) = match self.state {
+            State::Asked if age > BEGINS_MS => (State::Failed, "its unit did not begin"),
+            state if state.is_open() && age > LASTS_MS => (State::Stuck, "it did not say how it ended"),
+            _ => return self,
+        };
+        (self.state, self.reason) = (state, Some(reason.to_owned()));
+        self
+    }
+
     /// How it stands, in this boot: one that a restart of the machine ended is told as what it came to.
     fn in_this_boot(mut self, places: &Places) -> Self {
-        if !self.state.is_open() || self.boot_id == places.boot_id() {
+        if !self.state.is_open() {
             return self;
+        }
+        if !self.is_of_another_boot(places) {
+            return self.unless_given_up();
         }
         let said = "the machine was restarted before the switch was confirmed";
         let (state, reason) = match self.state {
@@ -190,7 +220,8 @@ pub fn put(places: &Places, record: &Record) -> io::Result<()> {
     let file = |id: &str| folder(places).join(format!("{id}.json"));
     files::replace(&file(&record.id), &serde_json::to_vec_pretty(record)?)?;
     let all = list(places)?;
-    for old in all.iter().take(all.len().saturating_sub(KEPT)) {
+    // By the wall clock, which may have been set back: never the one that was just written.
+    for old in all.iter().filter(|old| old.id != record.id).take(all.len().saturating_sub(KEPT)) {
         std::fs::remove_file(file(&old.id))?;
     }
     Ok(())
@@ -201,11 +232,16 @@ pub fn put(places: &Places, record: &Record) -> io::Result<()> {
 /// # Errors
 /// When it cannot be read.
 pub fn get(places: &Places, id: &str) -> io::Result<Option<Record>> {
+    Ok(as_written(places, id)?.map(|record| record.in_this_boot(places)))
+}
+
+/// The record of this name, word for word.
+pub(crate) fn as_written(places: &Places, id: &str) -> io::Result<Option<Record>> {
     if !is_id(id) {
         return Ok(None);
     }
     match std::fs::read(folder(places).join(format!("{id}.json"))) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice::<Record>(&bytes)?.in_this_boot(places))),
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

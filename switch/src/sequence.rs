@@ -2,8 +2,14 @@
 
 use crate::files;
 use crate::places::Places;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::time::Duration;
+
+/// How often, and how often at most, it is tried to get a turn.
+const STEP: Duration = Duration::from_millis(100);
+const TRIES: u32 = 100;
 
 /// Held while an order is judged and recorded: two executors at the same time must not both take one.
 #[derive(Debug)]
@@ -13,15 +19,24 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Waits for its turn.
+    /// Waits for its turn, a few seconds.
     ///
     /// # Errors
-    /// When the folder for it cannot be written.
+    /// When the folder for it cannot be written, or somebody else has his turn for too long.
     pub fn take(places: &Places) -> io::Result<Self> {
         std::fs::create_dir_all(places.state())?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(places.state().join("lock"))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
-        Ok(Self { _lock: lock, places: places.clone() })
+        // Whoever can open it can hold it: nobody but root.
+        let file = places.state().join("lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file)?;
+        lock.set_permissions(Permissions::from_mode(0o600))?;
+        for _ in 0..TRIES {
+            match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _lock: lock, places: places.clone() }),
+                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(STEP),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::Error::other(format!("{}: another program holds it", file.display())))
     }
 
     /// The highest sequence that was taken.

@@ -15,8 +15,8 @@ use std::time::Duration;
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long the executor takes for a confirmation at most.
 const CONFIRMING: Duration = Duration::from_secs(10);
-/// How soon a word that a switch did not hear is given again.
-const AGAIN: Duration = Duration::from_secs(20);
+/// How soon something is said again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Whether a switch goes on just now.
 pub(super) fn goes_on(machine: &Machine) -> bool {
@@ -28,12 +28,12 @@ fn open(machine: &Machine) -> Option<Record> {
     record::open(&machine.places()).ok().flatten()
 }
 
-/// The word that was given last: two loops may give it, and the executor takes it for news only once.
+/// What was last said about which switch, and when: two loops may say it, and it is news only once in a while.
 #[derive(Debug, Default)]
 pub struct Word(Mutex<Option<(String, Duration)>>);
 
 impl Word {
-    /// Whether the word on this switch has to be given, which the caller does then.
+    /// Whether it has to be said of this switch, which the caller does then.
     fn is_due(&self, id: &str, now: Duration) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.as_ref().is_none_or(|(last, at)| last != id || now.saturating_sub(*at) >= AGAIN);
@@ -75,12 +75,20 @@ impl Agent {
         };
         let since = record.activated_ms.unwrap_or(u64::MAX);
         if record.contact && contact_ms.is_none_or(|began| began < since) {
+            // Only a check-in that began under the new system counts, and the next one may be far away.
+            if self.nudge.is_due(&record.id, self.clock.monotonic()) {
+                self.contact.send_replace(());
+            }
             return;
         }
         if !self.word.is_due(&record.id, self.clock.monotonic()) {
             return;
         }
         let operation = Operation::ConfirmSwitch { id: record.id.clone() };
+        if let Some(objection) = Executor::own().objection(&operation) {
+            tracing::error!(switch = %record.id, reason = %objection, "the new generation cannot be confirmed");
+            return;
+        }
         match Executor::own().ask(operation, CONFIRMING).await {
             Ok(_) => tracing::info!(switch = %record.id, store_path = %record.to, "the new generation is confirmed"),
             // It is tried again until the switch has no more patience.

@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 /// The longest that a switch takes: its unit ends it then.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_secs(6000);
 const STEP: Duration = Duration::from_millis(500);
 
 /// List the generations of NixOS with the last switches, compare two, declare which one should run, or go back
@@ -241,7 +241,7 @@ fn rollback(places: &Places, name: Option<&str>, json: bool, out: &mut dyn Write
 fn before(places: &Places) -> anyhow::Result<StorePath> {
     let all = known(places)?;
     let default = all.iter().find(|one| one.is_default).map_or(u64::MAX, |one| one.number);
-    let found = all.into_iter().rfind(|one| one.number < default);
+    let found = all.into_iter().rfind(|one| one.number < default && !one.is_running);
     Ok(found.context("there is no generation before this one")?.store_path)
 }
 

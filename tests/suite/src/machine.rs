@@ -164,6 +164,7 @@ impl Machine {
             "msp-agent-nft.socket",
             "msp-agent-nft@.service",
             "msp-agent-switch@.service",
+            "msp-agent-switch-settle.service",
         ] {
             let text = std::fs::read(Path::new(FOLDER).join("units").join(unit)).with_context(|| unit)?;
             self.lay(&format!("etc/systemd/system/{unit}"), text, 0o644)?;
@@ -172,6 +173,7 @@ impl Machine {
         self.lay("etc/sysusers.d/strangers.conf", STRANGERS, 0o644)?;
         self.want("multi-user.target", "msp-agent.service")?;
         self.want("sockets.target", "msp-agent-act.socket")?;
+        self.want("multi-user.target", "msp-agent-switch-settle.service")?;
         self.want("sockets.target", "msp-agent-nft.socket")
     }
 

@@ -53,11 +53,24 @@ async fn an_order_switches_to_a_signed_system_that_outlives_the_agent_and_is_kep
     assert_eq!(over["completion"]["result"]["outcome"], "reboot_required", "{over:#}");
     assert_eq!(nixos.links()?, [third.clone(), third.clone(), third.clone()]);
 
+    // It was built here, so nobody signed it, and comes from a binary cache as well: that has a signature for it.
+    let fourth = nixos.unsigned_system("fourth", "true", "two")?;
+    nixos.serve(&fourth)?;
+    let over = nixos.completed(&nixos.order(&fourth)?)?;
+    assert_eq!(over["completion"]["success"], true, "{over:#}");
+    // It was never here: it is fetched.
+    let third = nixos.unsigned_system("fifth", "true", "two")?;
+    nixos.serve(&third)?;
+    nixos.machine.sh(&format!("nix-store --delete {third}; ! test -e {third}"))?;
+    let over = nixos.completed(&nixos.order(&third)?)?;
+    assert_eq!(over["completion"]["success"], true, "{over:#}");
+
     // What was ordered once is not ordered: an old envelope, and one that is not Central Command's.
     refused_to_the_daemons_user(&nixos, &order, &second)?;
 
     // A person goes back, without Central Command.
     nixos.machine.sh("systemctl stop central.service")?;
+    nixos.machine.sh("msp-agent generations rollback 3")?;
     let back = nixos.machine.sh("msp-agent generations rollback --json")?;
     let back: Value = serde_json::from_str(&back)?;
     assert_eq!(
@@ -66,9 +79,13 @@ async fn an_order_switches_to_a_signed_system_that_outlives_the_agent_and_is_kep
         "{back}"
     );
     assert_eq!(nixos.links()?, [second.clone(), second.clone(), second]);
-    let differ = nixos.machine.agent(&["generations", "diff", "1", "2"].map(|word| word)).is_err();
-    assert!(differ, "diff without --json prints text");
     nixos.machine.sh("msp-agent generations diff 1 3 --json | grep -q changes")?;
+    // Once more leads further back, and not to where it came from.
+    nixos.machine.sh("msp-agent generations rollback")?;
+    let numbers: Vec<_> =
+        nixos.generations()?["generations"].as_array().unwrap().iter().map(|one| one["number"].clone()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5], "nobody made new generations of old systems");
+    assert_eq!(nixos.generations()?["generations"][0]["is_default"], true);
     Ok(())
 }
 
@@ -113,6 +130,8 @@ async fn a_system_that_fails_or_is_not_confirmed_is_rolled_back_and_stays_visibl
     let broken = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
     machine.lay("etc/systemd/system/broken.service", broken, 0o644)?;
     machine.lay("etc/systemd/system/old.service", broken, 0o644)?;
+    let loops = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=1\n";
+    machine.lay("etc/systemd/system/loops.service", loops, 0o644)?;
     let nixos = Nixos::boot(machine, false)?;
     // What had failed before is no fault of the new system.
     nixos.machine.sh("systemctl start old.service || true")?;
@@ -139,12 +158,18 @@ async fn a_system_that_fails_or_is_not_confirmed_is_rolled_back_and_stays_visibl
 
     for (name, hook, outcome, reason) in [
         ("breaks", "exit 2", "rolled_back", "exit code 2"),
+        // NixOS's own program forgets that when a unit fails as well.
+        ("does-not-activate", "echo 'Failed to run activate script'; exit 4", "rolled_back", "exit code 2"),
+        // It never comes to rest in "failed".
+        ("loops", "systemctl start --no-block loops.service; exit 4", "rolled_back", "newly failed: loops.service"),
+        ("mute", "true", "failed", "could not confirm"),
         ("other-init", "ln -sfn $(cat /boot/default) /run/current-system; exit 100", "failed", "another init"),
     ] {
         let system = nixos.system(name, hook, "one")?;
         let (found, said) = fails(&nixos, &system, &before)?;
         assert_eq!(found, outcome, "{said}");
         assert!(said.contains(reason), "{said}");
+        nixos.machine.sh("systemctl stop loops.service")?;
     }
     let unsigned = nixos.unsigned_system("unsigned", "true", "one")?;
     let (outcome, said) = fails(&nixos, &unsigned, &before)?;
@@ -184,6 +209,28 @@ async fn a_power_cut_or_a_kill_in_the_middle_of_a_switch_leads_back_and_is_told(
     let over = nixos.completed(&order)?;
     assert_eq!(over["completion"]["result"]["outcome"], "rolled_back", "{over:#}");
     assert!(over["completion"]["error_message"].as_str().unwrap().contains("the machine was restarted"), "{over:#}");
+    let failed = nixos.machine.sh("systemctl list-units --failed --plain --no-legend 'msp-agent*'")?;
+    assert_eq!(failed.trim(), "", "a switch that was recovered is no failed unit");
+
+    // Cut while it is made the default: before the boot loader's word, and after it.
+    let cut = nixos.system("cut-before", "true", "one")?;
+    let order = nixos.order(&cut)?;
+    nixos.machine.until(&format!("test $(readlink -f /nix/var/nix/profiles/system) = {cut}"))?;
+    nixos.machine.run(&["cut"])?;
+    nixos.machine.boot(&[])?;
+    nixos.machine.until("systemctl is-active msp-agent.service")?;
+    assert_eq!(nixos.links()?, before);
+    nixos.central()?;
+    assert_eq!(nixos.completed(&order)?["completion"]["result"]["outcome"], "rolled_back");
+    let cut = nixos.system("cut-after", "true", "one")?;
+    let order = nixos.order(&cut)?;
+    nixos.machine.until(&format!("grep -q {cut} /boot/default"))?;
+    nixos.machine.run(&["cut"])?;
+    nixos.machine.boot(&[])?;
+    nixos.central()?;
+    assert_eq!(nixos.completed(&order)?["completion"]["result"]["outcome"], "fixed");
+    assert_eq!(nixos.links()?, [cut.clone(), cut.clone(), cut.clone()]);
+    assert_eq!(nixos.generations()?["declared"]["store_path"], cut.as_str());
     Ok(())
 }
 
