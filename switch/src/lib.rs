@@ -3,8 +3,9 @@
 //! A switch is carried out by `msp-agent-switch` in a unit of its own (`msp-agent-switch@<id>.service`), because it
 //! has to be root, starts whatever a system starts when it is activated, and outlives the daemon, which the new system
 //! may replace. It activates with `test`, looks whether a unit newly failed, and waits for the agent's word that all is
-//! well; only then does it set the profile and install the boot loader. Until then nothing that survives a restart of
-//! the machine has changed: a power cut at any moment leads back to the generation that was confirmed.
+//! well; only then does it set the profile and install the boot loader. Until then the machine starts with what it started
+//! with before: a power cut leads back to it. One in the middle of these last two steps is settled at the next start, by
+//! which system came up.
 //!
 //! In reading order: [`places`] where things lie, [`profile`] which generations there are, [`declared`] which one
 //! should run, [`record`] what became of each switch, [`sequence`] which order was the last one, [`switch`] the switch itself; `boot_space`, `command` and `units`
