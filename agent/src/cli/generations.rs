@@ -212,7 +212,19 @@ fn rollback(places: &Places, name: Option<&str>, json: bool, out: &mut dyn Write
     let id = format!("by-hand-{}", msp_agent_switch::now().as_second());
     let turn = Turn::take(places).context("the records of switches cannot be written")?;
     if let Some(open) = record::open(places).context("the records of switches cannot be read")? {
-        anyhow::bail!("switch {} goes on ({}): one at a time", open.id, open.state.as_str());
+        let unit = format!("msp-agent-switch@{}.service", open.id);
+        let asked = Command::new("systemctl").args(["is-active", &unit]).output().context("systemctl cannot be run")?;
+        let is_over = ["inactive", "failed"].contains(&String::from_utf8_lossy(&asked.stdout).trim());
+        let state = open.state.as_str();
+        anyhow::ensure!(
+            is_over,
+            "switch {} goes on ({state}): wait for it, or end it with `systemctl stop {unit}`",
+            open.id
+        );
+        // Nobody is left to say how it ended.
+        let reason = Some(format!("its unit ended while {state}; a person went on"));
+        let over = Record { state: State::Stuck, reason, ended_at: Some(msp_agent_switch::now()), ..open };
+        record::put(places, &over).context("the record of the switch cannot be written")?;
     }
     let asked = Record::new(places, &id, Asked::Person {}, to);
     record::put(places, &asked).context("the record of the switch cannot be written")?;
