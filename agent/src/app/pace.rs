@@ -94,8 +94,12 @@ impl Pace {
         (self.was_woken, self.only) = (false, None);
         let now = self.watched.monotonic();
         let due = self.due.take().unwrap_or_else(|| now.saturating_add(self.watched.real(time)));
+        // A whole turn that is due comes before one for a few checks, which it makes as well. Not left to the `select!`: a sleep
+        // of no time is not over when it is first asked, and a hint that waits would win every time.
+        if due <= now {
+            return !stop.is_cancelled();
+        }
         tokio::select! {
-            // A whole turn that is due comes before one for a few checks, which it makes as well.
             biased;
             () = stop.cancelled() => false,
             () = tokio::time::sleep(due.saturating_sub(now)) => true,
@@ -173,6 +177,26 @@ mod tests {
             assert!(pace.wait(Duration::from_millis(30), &stop).await && pace.only().is_none());
         }
         asking.abort();
+    }
+
+    #[tokio::test]
+    async fn a_turn_between_that_takes_longer_than_the_interval_is_followed_by_a_whole_one() {
+        let (vigil, hints) = (Vigil::new(Arc::new(SystemClock::start())), Arc::new(Hints::default()));
+        let (woken, every) = (watch::Sender::new(()), Duration::from_millis(50));
+        let pace = Pace::new(vigil.watch("a machine", every), every, woken.subscribe());
+        let (mut pace, stop) = (pace.with_hints(hints.of("a")), CancellationToken::new());
+        for _ in 0..5 {
+            hints.ask("a", CheckKind::Patching);
+            assert!(pace.next(&stop).await && pace.only().is_some());
+            // While it works, the whole turn becomes overdue, and the sensor pushes once more.
+            std::thread::sleep(every * 2);
+            hints.ask("a", CheckKind::Patching);
+            assert!(pace.next(&stop).await);
+            assert_eq!(pace.only(), None, "the whole turn starves");
+            assert!(pace.next(&stop).await && pace.only().is_some(), "what was pushed is forgotten");
+        }
+        stop.cancel();
+        assert!(!pace.due_in(Duration::ZERO, &stop).await);
     }
 
     #[test]
