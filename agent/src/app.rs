@@ -182,6 +182,8 @@ impl Agent {
             back: self.back.subscribe(),
             clock: Arc::clone(&self.clock),
         };
+        // Before the first round, which tells whether the listener is closed.
+        let listening = self.open_sensors(inherited).await;
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self).deliver(drain, stop.clone()));
         loops.spawn(Arc::clone(&self).check_in(central.clone(), Arc::clone(&machine), stop.clone()));
@@ -193,7 +195,7 @@ impl Agent {
         loops.spawn(Arc::clone(&self).roll_up(stop.clone()));
         loops.spawn(supervisor::supervise(Arc::clone(&self), stop.clone()));
         loops.spawn(self.store.clone().damaged());
-        if let Some(listening) = self.open_sensors(inherited) {
+        if let Some(listening) = listening {
             loops.spawn(listening.serve(Arc::clone(&self), stop.clone()));
         }
         while let Some(ended) = loops.join_next().await {

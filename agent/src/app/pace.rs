@@ -108,7 +108,7 @@ impl Pace {
                 self.was_woken = true;
                 true
             }
-            checks = asked(&mut self.hinted) => {
+            checks = asked(&mut self.hinted, &self.watched) => {
                 (self.only, self.due) = (Some(checks), Some(due));
                 true
             }
@@ -131,9 +131,9 @@ impl Pace {
 }
 
 /// The checks that sensors ask for; never, where nobody listens to them.
-async fn asked(hinted: &mut Option<Hinted>) -> BTreeSet<CheckKind> {
+async fn asked(hinted: &mut Option<Hinted>, watched: &Watched) -> BTreeSet<CheckKind> {
     match hinted {
-        Some(hinted) => hinted.checks().await,
+        Some(hinted) => hinted.checks(watched).await,
         None => std::future::pending().await,
     }
 }
@@ -154,7 +154,7 @@ mod tests {
         let (mut pace, stop) = (pace.with_hints(hints.of("a")), CancellationToken::new());
         let asking = tokio::spawn(async move {
             loop {
-                hints.ask("a", CheckKind::Disk);
+                hints.ask("a", CheckKind::Disk, Duration::ZERO);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
@@ -186,11 +186,11 @@ mod tests {
         let pace = Pace::new(vigil.watch("a machine", every), every, woken.subscribe());
         let (mut pace, stop) = (pace.with_hints(hints.of("a")), CancellationToken::new());
         for _ in 0..5 {
-            hints.ask("a", CheckKind::Patching);
+            hints.ask("a", CheckKind::Patching, Duration::ZERO);
             assert!(pace.next(&stop).await && pace.only().is_some());
             // While it works, the whole turn becomes overdue, and the sensor pushes once more.
             std::thread::sleep(every * 2);
-            hints.ask("a", CheckKind::Patching);
+            hints.ask("a", CheckKind::Patching, Duration::ZERO);
             assert!(pace.next(&stop).await);
             assert_eq!(pace.only(), None, "the whole turn starves");
             assert!(pace.next(&stop).await && pace.only().is_some(), "what was pushed is forgotten");

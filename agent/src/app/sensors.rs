@@ -1,7 +1,8 @@
 //! The sensor listener as a part of the agent: what a push leads to, and how it stands with the listener.
 //!
-//! It serves only when both were given: a socket of the service manager's, and a file of keys. A socket alone is refused,
-//! loudly: somebody opened a port and nobody could be told from anybody.
+//! It serves only when both were given: a socket of the service manager's, and a file of keys. A socket without keys that
+//! can be used is closed, loudly: somebody opened a port and nobody could be told from anybody. Who connects there is told so,
+//! because the service manager keeps the socket open, and nobody else would answer.
 
 use super::Agent;
 use super::hints::Hints;
@@ -14,16 +15,20 @@ use crate::orders::routing::{self, RoutingError};
 use crate::sense::listener::door::Door;
 use crate::sense::listener::hint::{Look, Looks, Nowhere};
 use crate::sense::listener::{self, LONGEST_SILENCE};
-use crate::sense::own::Strangers;
+use crate::sense::own::{self, Notice, Noticed};
 use crate::sense::{host, windows};
 use crate::store::not_stored;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// A stranger's push is stored at most so often: there may be thousands.
+/// The last of each thing that a person is told of, by the name under which it is kept.
+type LastNoticed = BTreeMap<&'static str, Noticed>;
+
+/// What happened is stored at most so often: there may be thousands of strangers' pushes.
 const STORING: Duration = Duration::from_secs(10);
 
 /// The listener's state.
@@ -59,21 +64,25 @@ impl Sensors {
 impl Agent {
     /// Opens the listener, where there is one. What it needs is in what was handed over and in the configuration; what is
     /// wrong with either keeps the listener closed and nothing else.
-    pub(super) fn open_sensors(self: &Arc<Self>, inherited: Inherited) -> Option<Listening> {
+    pub(super) async fn open_sensors(self: &Arc<Self>, inherited: Inherited) -> Option<Listening> {
         for refused in &inherited.refused {
             tracing::warn!("{refused}");
         }
         let file = self.config.sensor_keys_file.as_deref();
-        if inherited.sensor.is_empty() && file.is_none() {
-            return None;
-        }
         let mut opened = Opened { addresses: Vec::new(), trouble: None, door: None };
-        let listening = self.listening(inherited.sensor, file, &mut opened);
+        let is_off = inherited.sensor.is_empty() && file.is_none();
+        let listening = if is_off { None } else { self.listening(inherited.sensor, file, &mut opened) };
         if let Some(trouble) = &opened.trouble {
-            tracing::error!(reason = %trouble, "THE SENSOR LISTENER IS CLOSED");
+            tracing::error!(reason = %trouble, "THE SENSOR LISTENER IS CLOSED: {trouble}");
         }
-        // Opened once, by the only caller.
-        let _ = self.sensors.opened.set(opened);
+        let trouble = opened.trouble.clone();
+        if let Err(error) = self.store.write(move |db| own::sensors_are_closed(db, trouble.as_deref())).await {
+            not_stored(&error, "how it stands with the sensor listener is not stored");
+        }
+        if !is_off {
+            // Opened once, by the only caller.
+            let _ = self.sensors.opened.set(opened);
+        }
         listening
     }
 
@@ -83,21 +92,21 @@ impl Agent {
         file: Option<&std::path::Path>,
         opened: &mut Opened,
     ) -> Option<Listening> {
-        let Some(file) = file else {
-            let trouble = "a socket for sensors was handed over, and sensor_keys_file is not set: it is not served";
-            opened.trouble = Some(trouble.to_owned());
-            return None;
-        };
-        let keys = match sensor_keys::read(file) {
-            Ok(keys) => keys,
-            Err(error) => {
+        let keys = match file.map(sensor_keys::read) {
+            Some(Ok(keys)) => Some(keys),
+            Some(Err(error)) => {
                 opened.trouble = Some(chain(&error));
-                return None;
+                None
+            }
+            None => {
+                let trouble = "a socket for sensors was handed over, and sensor_keys_file is not set: nobody may push";
+                opened.trouble = Some(trouble.to_owned());
+                None
             }
         };
         if sockets.is_empty() {
             let trouble = "sensor_keys_file is set, and no socket was handed over (msp-agent-sensor.socket): nothing is listened on";
-            opened.trouble = Some(trouble.to_owned());
+            opened.trouble.get_or_insert_with(|| trouble.to_owned());
             return None;
         }
         let sockets: Result<Vec<_>, _> = sockets.into_iter().map(tokio::net::TcpListener::from_std).collect();
@@ -109,15 +118,18 @@ impl Agent {
             }
         };
         opened.addresses = sockets.iter().filter_map(|socket| Some(socket.local_addr().ok()?.to_string())).collect();
-        if keys.is_empty() {
-            tracing::warn!(file = %file.display(), "no sensor has a key: every push will be refused");
+        if let Some(keys) = &keys {
+            if keys.is_empty() {
+                let file = file.map(|file| file.display().to_string());
+                tracing::warn!(file, "no sensor has a key: every push will be refused");
+            }
+            tracing::info!(addresses = opened.addresses.join(", "), sensors = keys.len(), "sensors may push");
         }
-        tracing::info!(addresses = opened.addresses.join(", "), sensors = keys.len(), "sensors may push");
-        let app = Arc::new(Pushed { agent: Arc::clone(self), strangers: watch::Sender::new(None) });
-        let strangers = app.strangers.subscribe();
+        let app = Arc::new(Pushed { agent: Arc::clone(self), noticed: watch::Sender::default() });
+        let noticed = app.noticed.subscribe();
         let door = Arc::new(Door::new(keys, app, Arc::clone(&self.clock)));
         opened.door = Some(Arc::clone(&door));
-        Some(Listening { sockets, door, strangers })
+        Some(Listening { sockets, door, noticed })
     }
 }
 
@@ -125,7 +137,7 @@ impl Agent {
 pub struct Listening {
     sockets: Vec<tokio::net::TcpListener>,
     door: Arc<Door>,
-    strangers: watch::Receiver<Option<IpAddr>>,
+    noticed: watch::Receiver<LastNoticed>,
 }
 
 impl Listening {
@@ -137,22 +149,22 @@ impl Listening {
             let alive = move || watched.silent_for(LONGEST_SILENCE);
             serving.spawn(listener::serve(socket, Arc::clone(&self.door), alive, stop.clone()));
         }
-        serving.spawn(remember_strangers(agent, self.strangers, stop));
+        serving.spawn(remember(agent, self.noticed, stop));
         // One that ends early ends the agent, which is started anew.
         serving.join_next().await;
     }
 }
 
-/// Keeps when and from where a stranger pushed last: the agent's own checks tell a person of it.
-async fn remember_strangers(agent: Arc<Agent>, mut seen: watch::Receiver<Option<IpAddr>>, stop: CancellationToken) {
+/// Keeps what happened last, and from where: the agent's own checks tell a person of it.
+async fn remember(agent: Arc<Agent>, mut noticed: watch::Receiver<LastNoticed>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            changed = seen.changed() => if changed.is_err() { return },
+            changed = noticed.changed() => if changed.is_err() { return },
         }
-        let Some(from) = *seen.borrow_and_update() else { continue };
-        let strangers = Strangers { at: agent.clock.now(), from };
-        if let Err(error) = agent.store.write(move |db| strangers.store(db)).await {
+        let last = noticed.borrow_and_update().clone();
+        let stored = agent.store.write(move |db| last.values().try_for_each(|noticed| noticed.store(db))).await;
+        if let Err(error) = stored {
             not_stored(&error, "that a push was refused is not stored");
         }
         tokio::select! {
@@ -165,8 +177,7 @@ async fn remember_strangers(agent: Arc<Agent>, mut seen: watch::Receiver<Option<
 /// What pushes lead to.
 struct Pushed {
     agent: Arc<Agent>,
-    /// Who pushed last without being known here.
-    strangers: watch::Sender<Option<IpAddr>>,
+    noticed: watch::Sender<LastNoticed>,
 }
 
 impl Looks for Pushed {
@@ -188,11 +199,14 @@ impl Looks for Pushed {
         if is_made { Ok(Look { host_id, check }) } else { Err(Nowhere::NotOfThisHost) }
     }
 
-    fn look(&self, look: &Look) {
-        self.agent.sensors.hints.ask(&look.host_id, look.check);
+    fn look(&self, look: &Look, from: Duration) {
+        self.agent.sensors.hints.ask(&look.host_id, look.check, from);
     }
 
-    fn stranger(&self, from: IpAddr) {
-        self.strangers.send_replace(Some(from));
+    fn notice(&self, from: IpAddr, notice: Notice) {
+        let noticed = Noticed { at: self.agent.clock.now(), from, notice };
+        self.noticed.send_modify(|last| {
+            last.insert(noticed.notice.fact(), noticed);
+        });
     }
 }

@@ -59,6 +59,11 @@ impl CheckKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// A search for updates and the tests of a directory keep a machine busy for many seconds.
+    pub fn is_slow(self) -> bool {
+        matches!(self, Self::Patching | Self::Directory)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Patching => "patching",

@@ -77,9 +77,9 @@ pub struct Tally {
 /// How it stands with the sensor listener.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SensorStatus {
-    /// The addresses at which pushes are taken; none while it is closed.
+    /// The addresses that are listened on; none where no socket was handed over.
     pub listening: Vec<String>,
-    /// Why it is closed.
+    /// Why it is closed: no push is taken then.
     pub trouble: Option<String>,
     /// How many sensors have a key.
     pub sensors: usize,

@@ -57,16 +57,16 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, alive: impl Fn() + Se
         match accepted {
             Ok((stream, from)) => {
                 trouble = false;
-                let peer = peer(from.ip());
-                match door.places.enter(peer) {
-                    Some(place) => {
+                let peer = Peer::new(from.ip(), stream.local_addr().ok().map(|own| own.ip()));
+                match door.places.enter(peer.counted) {
+                    Ok(place) => {
                         let door = Arc::clone(&door);
                         connections.spawn(async move {
                             connection(stream, peer, &door).await;
                             drop(place);
                         });
                     }
-                    None => door.crowded(peer),
+                    Err(crowd) => door.crowded(peer, crowd),
                 }
             }
             Err(error) => {
@@ -80,7 +80,7 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, alive: impl Fn() + Se
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, door: &Door) {
+async fn connection(stream: TcpStream, peer: Peer, door: &Door) {
     let service =
         service_fn(|request| async move { Ok::<_, std::convert::Infallible>(door.answer(peer, request).await) });
     let served = http1::Builder::new()
@@ -96,8 +96,33 @@ async fn connection(stream: TcpStream, peer: IpAddr, door: &Door) {
     }
 }
 
-/// Who counts as one: a network of IPv6 belongs to one machine, which may call itself anything in it.
-fn peer(address: IpAddr) -> IpAddr {
+/// Who connected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    /// From where: what a person is told.
+    address: IpAddr,
+    /// Who counts as one.
+    counted: IpAddr,
+}
+
+impl Peer {
+    /// The peer at `address`, connected to the address `own` of this machine. A network of IPv6 somewhere else belongs to
+    /// one site, whose machines may call themselves anything in it, and counts as one; the network in which this machine
+    /// itself is has everybody in it: there, each address counts.
+    fn new(address: IpAddr, own: Option<IpAddr>) -> Self {
+        let address = address.to_canonical();
+        let counted = match address {
+            IpAddr::V6(six) if !six.is_unicast_link_local() && own.map(network) != Some(network(address)) => {
+                network(address)
+            }
+            near => near,
+        };
+        Self { address, counted }
+    }
+}
+
+/// The network of an address of IPv6; of another the address itself.
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)).into(),
         four => four,
@@ -108,6 +133,15 @@ fn peer(address: IpAddr) -> IpAddr {
 #[derive(Debug, Default)]
 pub struct Places(Mutex<HashMap<IpAddr, usize>>);
 
+/// Whose places are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Crowd {
+    /// The peer's own.
+    OfPeer,
+    /// All there are.
+    Everywhere,
+}
+
 /// One of them; it is free again when this is dropped.
 struct Place {
     places: Arc<Places>,
@@ -115,14 +149,17 @@ struct Place {
 }
 
 impl Places {
-    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Crowd> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_peer = taken.get(&peer).copied().unwrap_or_default();
-        if of_peer >= MOST_OF_A_PEER || taken.values().sum::<usize>() >= MOST_CONNECTIONS {
-            return None;
+        if of_peer >= MOST_OF_A_PEER {
+            return Err(Crowd::OfPeer);
+        }
+        if taken.values().sum::<usize>() >= MOST_CONNECTIONS {
+            return Err(Crowd::Everywhere);
         }
         taken.insert(peer, of_peer + 1);
-        Some(Place { places: Arc::clone(self), peer })
+        Ok(Place { places: Arc::clone(self), peer })
     }
 }
 
@@ -143,17 +180,33 @@ mod tests {
     #[test]
     fn a_peer_gets_four_places_and_all_of_them_thirty_two() {
         let places = Arc::new(Places::default());
-        let address = |text: &str| peer(text.parse().unwrap());
+        let address = |text: &str| Peer::new(text.parse().unwrap(), None).counted;
         let four: Vec<_> = (0..4).map(|_| places.enter(address("192.0.2.1")).unwrap()).collect();
-        assert!(places.enter(address("::ffff:192.0.2.1")).is_none());
+        assert_eq!(places.enter(address("::ffff:192.0.2.1")).err(), Some(Crowd::OfPeer));
         let others: Vec<_> = (2..9).flat_map(|n| vec![address(&format!("2001:db8:0:{n}::1")); 4]).collect();
         let others: Vec<_> = others.into_iter().map(|peer| places.enter(peer).unwrap()).collect();
-        assert!(places.enter(address("2001:db8:0:99::1")).is_none(), "thirty-two are in");
+        assert_eq!(places.enter(address("2001:db8:0:99::1")).err(), Some(Crowd::Everywhere), "thirty-two are in");
         drop(others);
-        assert!(places.enter(address("2001:db8:0:99::1")).is_some());
+        assert!(places.enter(address("2001:db8:0:99::1")).is_ok());
         drop(four);
         assert!(places.0.lock().unwrap().is_empty());
-        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:2"));
-        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn a_network_elsewhere_counts_as_one_and_in_our_own_everybody_for_himself() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let counted = |text: &str, own: &str| Peer::new(ip(text), Some(ip(own))).counted;
+        for (one, other, own, are_one) in [
+            ("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:7::1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:7::1", false),
+            ("2001:db8::1", "2001:db8::ffff:2", "2001:db8::7", false),
+            ("fe80::1", "fe80::2", "2001:db8:0:7::1", false),
+            ("192.0.2.1", "192.0.2.2", "192.0.2.7", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.7", true),
+        ] {
+            assert_eq!(counted(one, own) == counted(other, own), are_one, "{one} and {other} at {own}");
+        }
+        let far = Peer::new(ip("2001:db8::5"), Some(ip("2001:db8:0:7::1")));
+        assert_eq!(far.address, ip("2001:db8::5"), "a person is told the address itself");
     }
 }

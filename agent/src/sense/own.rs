@@ -13,22 +13,80 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::IpAddr;
 
-/// So long a stranger's push counts, in seconds.
+/// So long something that happened at the sensor listener counts, in seconds.
 const REMEMBERED: i64 = 24 * 3600;
 
-/// When and from where somebody pushed last who is no sensor of this site.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Strangers {
-    pub at: Timestamp,
-    pub from: IpAddr,
+/// What happened at the sensor listener that a person is told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// Somebody pushed who is no sensor of this site.
+    Stranger,
+    /// A sensor's push was so many seconds from this clock.
+    WrongClock { sensor: String, off: i64 },
+    /// All places for connections were taken.
+    FullHouse,
 }
 
-impl Strangers {
+/// The last time that it happened, and from where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Noticed {
+    pub at: Timestamp,
+    pub from: IpAddr,
+    pub notice: Notice,
+}
+
+impl Notice {
+    /// Under which name the last one is kept.
+    pub fn fact(&self) -> &'static str {
+        match self {
+            Self::Stranger => facts::SENSOR_STRANGERS,
+            Self::WrongClock { .. } => facts::SENSOR_WRONG_CLOCK,
+            Self::FullHouse => facts::SENSOR_FULL_HOUSE,
+        }
+    }
+
+    /// What happened, and what a person would do about it.
+    fn in_words(&self, from: IpAddr) -> (String, &'static str) {
+        match self {
+            Self::Stranger => (
+                format!("somebody without a key of a sensor pushes to the sensor listener, last from {from}"),
+                "read `journalctl -t msp-agent -g 'push is refused'`, and find out what is at that address: a sensor with a wrong key, or a stranger; nothing that it pushed was used",
+            ),
+            Self::WrongClock { sensor, off } => (
+                format!(
+                    "a push that the sensor {sensor} signed is {off} s from this clock, last from {from}: it is refused"
+                ),
+                "set the clock of the sensor, or of this machine; when both are right, somebody at that address sends an old push once more",
+            ),
+            Self::FullHouse => (
+                format!(
+                    "the sensor listener is full: a connection found no place, last one from {from}, which may be nobody to blame"
+                ),
+                "read `journalctl -t msp-agent -g 'push is refused'`: who holds the connections is refused as too slow, or has too many; until it is gone, sensors are not heard",
+            ),
+        }
+    }
+}
+
+impl Noticed {
     /// # Errors
     /// When it cannot be stored.
     pub fn store(&self, db: &Connection) -> Result<(), StoreError> {
-        facts::set(db, facts::SENSOR_STRANGERS, &json!(self).to_string())
+        facts::set(db, self.notice.fact(), &json!(self).to_string())
     }
+}
+
+/// Keeps why the sensor listener is closed, if it is.
+///
+/// # Errors
+/// When it cannot be stored.
+pub fn sensors_are_closed(db: &Connection, trouble: Option<&str>) -> Result<(), StoreError> {
+    // Where there never was any trouble, there is no check of it.
+    if trouble.is_some() || facts::get(db, facts::SENSOR_TROUBLE)?.is_some() {
+        facts::set(db, facts::SENSOR_TROUBLE, trouble.unwrap_or_default())?;
+    }
+    Ok(())
 }
 
 /// Looks at the agent's own state.
@@ -37,26 +95,47 @@ impl Strangers {
 /// When the store cannot be read.
 pub fn observe(db: &Connection, now: Timestamp) -> Result<Vec<Observation>, StoreError> {
     let mut observations = vec![clock(db, now)?, central_command(db, now)?];
-    observations.extend(sensors(db, now)?);
+    observations.extend(listener(db)?);
+    for (fact, subject) in [
+        (facts::SENSOR_STRANGERS, None),
+        (facts::SENSOR_WRONG_CLOCK, Some("clock")),
+        (facts::SENSOR_FULL_HOUSE, Some("connections")),
+    ] {
+        let seen = noticed(db, fact, now)?;
+        observations.extend(seen.map(|seen| subject.into_iter().fold(seen, |seen, subject| seen.about(subject))));
+    }
     Ok(observations)
 }
 
-/// Whether somebody pushes who may not; nothing where nobody ever did.
-fn sensors(db: &Connection, now: Timestamp) -> Result<Option<Observation>, StoreError> {
+/// Whether the sensor listener is closed although it should not be; nothing where it never was.
+fn listener(db: &Connection) -> Result<Option<Observation>, StoreError> {
+    let check = CheckKind::SensorListener;
+    let Some(trouble) = facts::get(db, facts::SENSOR_TROUBLE)? else { return Ok(None) };
+    let (actual, desired) = (json!({ "closed": !trouble.is_empty() }), json!({ "closed": false }));
+    let seen = if trouble.is_empty() {
+        Observation::compliant(check, actual, desired)
+    } else {
+        let said = format!("the sensor listener is closed, no sensor is heard: {trouble}");
+        Observation::drift(check, Severity::Medium, actual, desired, vec![said])
+            .recommend("mend what it names (docs/sensors.md), and restart the agent: systemctl restart msp-agent")
+    };
+    Ok(Some(seen.about("listener")))
+}
+
+/// Whether something happened at the sensor listener that a person is told of; nothing where it never did.
+fn noticed(db: &Connection, fact: &str, now: Timestamp) -> Result<Option<Observation>, StoreError> {
     let check = CheckKind::SensorListener;
     let desired = json!({ "refused_within_a_day": false });
-    let Some(text) = facts::get(db, facts::SENSOR_STRANGERS)? else { return Ok(None) };
+    let Some(text) = facts::get(db, fact)? else { return Ok(None) };
     // What cannot be read is the store's matter, and says nothing of who pushed.
-    let Ok(last) = serde_json::from_str::<Strangers>(&text) else { return Ok(None) };
+    let Ok(last) = serde_json::from_str::<Noticed>(&text) else { return Ok(None) };
     let recent = now.duration_since(last.at).as_secs() < REMEMBERED;
     let actual = json!({ "refused_within_a_day": recent });
     if !recent {
         return Ok(Some(Observation::compliant(check, actual, desired)));
     }
-    let said = format!("somebody without a key of a sensor pushes to the sensor listener, last from {}", last.from);
-    Ok(Some(Observation::drift(check, Severity::Medium, actual, desired, vec![said]).recommend(
-        "read `journalctl -t msp-agent`, and find out what is at that address: a sensor with a wrong key or clock, or a stranger; nothing that it pushed was used",
-    )))
+    let (said, cure) = last.notice.in_words(last.from);
+    Ok(Some(Observation::drift(check, Severity::Medium, actual, desired, vec![said]).recommend(cure)))
 }
 
 fn clock(db: &Connection, now: Timestamp) -> Result<Observation, StoreError> {

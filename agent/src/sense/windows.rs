@@ -43,7 +43,9 @@ const CHECKS: [WindowsCheck; 8] = [
 /// The checks that there are runbooks for, in the order in which they are made; with `slow` those too that cost a server
 /// more than a moment.
 pub fn checks(catalogue: &Catalogue, slow: bool) -> impl Iterator<Item = WindowsCheck> {
-    CHECKS.into_iter().filter(move |check| catalogue.get(check.runbook_id()).is_some() && (slow || !check.is_slow()))
+    CHECKS
+        .into_iter()
+        .filter(move |check| catalogue.get(check.runbook_id()).is_some() && (slow || !check.kind().is_slow()))
 }
 
 impl WindowsCheck {
@@ -62,11 +64,6 @@ impl WindowsCheck {
             Self::Services => CheckKind::Services,
             Self::Scripted(scripted) => scripted.check,
         }
-    }
-
-    /// A search for updates and the tests of a directory keep a server busy for many seconds.
-    fn is_slow(self) -> bool {
-        matches!(self.kind(), CheckKind::Patching | CheckKind::Directory)
     }
 
     /// How long it takes at most: the detect phase, which is tried twice when the connection breaks.

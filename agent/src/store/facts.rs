@@ -29,6 +29,12 @@ pub const KILL_SWITCH: &str = "kill_switch";
 pub const DRY_RUN: &str = "dry_run";
 /// When and from where somebody pushed last who is no sensor of this site: JSON.
 pub const SENSOR_STRANGERS: &str = "sensor.strangers";
+/// The same of a sensor whose clock, or this machine's, is wrong.
+pub const SENSOR_WRONG_CLOCK: &str = "sensor.wrong_clock";
+/// The same of a connection for which there was no place.
+pub const SENSOR_FULL_HOUSE: &str = "sensor.full_house";
+/// Why the sensor listener is closed; empty when it is closed no more.
+pub const SENSOR_TROUBLE: &str = "sensor.trouble";
 /// The highest sequence of an order that was accepted.
 pub const ORDERS_SEQUENCE: &str = "sequence.orders";
 /// The keys of Central Command that an order put in place of the configured one: a JSON list.

@@ -2,10 +2,13 @@
 
 use crate::model::CheckKind;
 use crate::redact;
+use crate::sense::own::Notice;
 use serde::Deserialize;
+use std::net::IpAddr;
+use std::time::Duration;
 
-/// The longest reason that the log takes, in characters.
-const LONGEST_REASON: usize = 200;
+/// The most of a text of somebody else's that the log or an answer takes, in characters.
+const LONGEST: usize = 200;
 
 /// The body of a push. There is no field that could carry anything else.
 #[derive(Debug, Deserialize)]
@@ -27,9 +30,10 @@ impl Hint {
     /// What is wrong with it, naming the field.
     pub fn read(body: &[u8]) -> Result<Self, String> {
         let mut reader = serde_json::Deserializer::from_slice(body);
+        // The parser quotes what it was given.
         let hint: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
-            if path == "." { error.inner().to_string() } else { format!("{path}: {}", error.inner()) }
+            in_a_line(&if path == "." { error.inner().to_string() } else { format!("{path}: {}", error.inner()) })
         })?;
         reader.end().map_err(|error| error.to_string())?;
         Ok(hint)
@@ -37,10 +41,14 @@ impl Hint {
 
     /// The reason on one line of the log, without what must not stand there.
     pub fn reason_in_words(&self) -> String {
-        let reason = self.reason.as_deref().unwrap_or_default();
-        let line: String = reason.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
-        redact::text(&line).chars().take(LONGEST_REASON).collect()
+        in_a_line(self.reason.as_deref().unwrap_or_default())
     }
+}
+
+/// What somebody else wrote, on one line of bounded length, without what must not stand there.
+pub fn in_a_line(text: &str) -> String {
+    let line: String = text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
+    redact::text(&line).chars().take(LONGEST).collect()
 }
 
 /// One check of one machine of this appliance.
@@ -71,11 +79,11 @@ pub trait Looks: Send + Sync {
     /// When it names none, or more than one.
     fn find(&self, host: &str, check_type: &str) -> Result<Look, Nowhere>;
 
-    /// Has the check made at once.
-    fn look(&self, look: &Look);
+    /// Has the check made from `from` on, in the time of the clock that never jumps.
+    fn look(&self, look: &Look, from: Duration);
 
-    /// Somebody pushed who is not known here.
-    fn stranger(&self, from: std::net::IpAddr);
+    /// Something happened that a person is told of.
+    fn notice(&self, from: IpAddr, notice: Notice);
 }
 
 #[cfg(test)]
@@ -98,6 +106,9 @@ mod tests {
             let error = Hint::read(body.as_bytes()).unwrap_err();
             assert!(error.contains(said), "{body}: {error}");
         }
+        let long = format!(r#"{{"password=hunter2 \u001b[2J {}": 1}}"#, "x".repeat(4000));
+        let error = Hint::read(long.as_bytes()).unwrap_err();
+        assert!(error.chars().count() <= LONGEST && !error.contains("hunter2") && !error.contains('\u{1b}'), "{error}");
     }
 
     #[test]
@@ -106,6 +117,6 @@ mod tests {
         let hint = Hint { host: String::new(), check_type: String::new(), reason: Some(reason) };
         let said = hint.reason_in_words();
         assert!(said.starts_with("spooler died  [2J [redacted] xxx"), "{said}");
-        assert_eq!(said.chars().count(), LONGEST_REASON);
+        assert_eq!(said.chars().count(), LONGEST);
     }
 }

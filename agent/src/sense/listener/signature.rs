@@ -29,7 +29,7 @@ pub enum Unauthenticated {
     #[error(
         "webhook-timestamp is {off} s from this clock, allowed are {TOLERANCE} s: one of the two clocks is wrong, or it is an old push"
     )]
-    Stale { off: i64 },
+    Stale { sensor: String, off: i64 },
     #[error("no signature in webhook-signature is by a key that is known here")]
     Signature,
 }
@@ -58,10 +58,6 @@ pub fn signed(keys: &[SensorKey], headers: &HeaderMap, body: &[u8], now: i64) ->
         return Err(Unauthenticated::Timestamp);
     }
     let sent: i64 = timestamp.parse().map_err(|_| Unauthenticated::Timestamp)?;
-    let off = now.saturating_sub(sent);
-    if off.saturating_abs() > TOLERANCE {
-        return Err(Unauthenticated::Stale { off });
-    }
     let given: Vec<Vec<u8>> = signatures
         .split(' ')
         .filter_map(|one| one.strip_prefix("v1,"))
@@ -76,6 +72,11 @@ pub fn signed(keys: &[SensorKey], headers: &HeaderMap, body: &[u8], now: i64) ->
         given.iter().any(|given| mac.clone().verify_slice(given).is_ok())
     };
     let sensor = keys.iter().find(|key| is_by(key)).ok_or(Unauthenticated::Signature)?;
+    // Last, so that a sensor with a wrong clock is told from a stranger.
+    let off = now.saturating_sub(sent);
+    if off.saturating_abs() > TOLERANCE {
+        return Err(Unauthenticated::Stale { sensor: sensor.name.clone(), off });
+    }
     let fresh_until = sent.saturating_add(TOLERANCE);
     Ok(Signed { sensor: sensor.name.clone(), id: id.to_owned(), fresh_until })
 }
@@ -125,7 +126,10 @@ mod tests {
             assert!(judged(ID, &sent, &among, BODY, now).is_ok());
         }
         for (off, now) in [(-TOLERANCE - 1, SENT - TOLERANCE - 1), (TOLERANCE + 1, SENT + TOLERANCE + 1)] {
-            assert_eq!(judged(ID, &sent, SIGNATURE, BODY, now), Err(Unauthenticated::Stale { off }));
+            let stale = Unauthenticated::Stale { sensor: "known".to_owned(), off };
+            assert_eq!(judged(ID, &sent, SIGNATURE, BODY, now), Err(stale));
+            assert_eq!(judged("by nobody", &sent, "v1,AAAA", BODY, now), Err(Unauthenticated::Id));
+            assert_eq!(judged("msg_other", &sent, SIGNATURE, BODY, now), Err(Unauthenticated::Signature));
         }
         let late = (SENT + 1).to_string();
         let bare = SIGNATURE.strip_prefix("v1,").unwrap();
