@@ -50,8 +50,8 @@ pub fn read(file: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
     Ok(text)
 }
 
-/// Writes a file, or replaces it in one step; it is on the disk when this returns. What root writes belongs to the
-/// owner of the folder, who is to read it.
+/// Writes a file, or replaces it in one step; it is on the disk when this returns. What root writes belongs to whom it
+/// belonged before, or else to the owner of the folder: that is who is to read it.
 ///
 /// # Errors
 /// When the folder cannot be written.
@@ -67,7 +67,8 @@ fn write(file: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
     if let Readers::Group = readers {
         new.as_file().set_permissions(std::fs::Permissions::from_mode(0o640))?;
     }
-    let owner = std::fs::metadata(folder)?;
+    let before = std::fs::symlink_metadata(file).ok().filter(|before| before.is_file() && before.uid() != 0);
+    let owner = before.map_or_else(|| std::fs::metadata(folder), Ok)?;
     if rustix::process::geteuid().is_root() && owner.uid() != 0 {
         std::os::unix::fs::fchown(new.as_file(), Some(owner.uid()), Some(owner.gid()))?;
     }
@@ -91,6 +92,12 @@ mod tests {
         assert!(read(&file).unwrap_err().to_string().contains("mode 0640"));
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
         assert_eq!(names, ["key"], "nothing stays behind");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&file, Some(4711), Some(4712)).unwrap();
+            replace(&file, b"root's", Readers::Owner).unwrap();
+            let data = std::fs::metadata(&file).unwrap();
+            assert_eq!((data.uid(), data.gid()), (4711, 4712), "who reads it can still read it");
+        }
         assert!(replace(&folder.path().join("no/such/folder"), b"", Readers::Owner).is_err());
     }
 }

@@ -108,12 +108,20 @@ pub fn write(file: &Path, entries: &Entries) -> Result<(), SensorKeysError> {
 /// # Errors
 /// When it cannot be used; the message names the sensor and nothing of its key.
 pub fn read(file: &Path) -> Result<Vec<SensorKey>, SensorKeysError> {
-    let entries = entries(file)?;
+    checked(file, &entries(file)?)
+}
+
+/// The keys in these entries of the file.
+///
+/// # Errors
+/// When it could not be used; the message names the sensor and nothing of its key.
+pub fn checked(file: &Path, entries: &Entries) -> Result<Vec<SensorKey>, SensorKeysError> {
     if entries.len() > MOST {
         return Err(SensorKeysError::TooMany { file: file.to_owned(), count: entries.len() });
     }
     let mut keys: Vec<SensorKey> = Vec::new();
     for (name, text) in entries {
+        let name = name.clone();
         if !is_name(&name) {
             return Err(SensorKeysError::Name { file: file.to_owned(), name });
         }
