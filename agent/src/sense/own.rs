@@ -61,7 +61,7 @@ impl Notice {
             ),
             Self::FullHouse => (
                 format!(
-                    "the sensor listener is full: a connection found no place, last one from {from}, which may be nobody to blame"
+                    "the sensor listener is full: a connection found no place, last one from {from} (not necessarily who takes the places)"
                 ),
                 "read `journalctl -t msp-agent -g 'push is refused'`: who holds the connections is refused as too slow, or has too many; until it is gone, sensors are not heard",
             ),
