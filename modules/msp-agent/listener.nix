@@ -31,7 +31,7 @@ in
     openFirewall = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether the firewall lets the practice's network reach the port.";
+      description = "Whether the firewall lets others reach the port, on every interface of this machine. Where one of them faces another network, write networking.firewall.interfaces.<name>.allowedTCPPorts instead.";
     };
   };
 
