@@ -75,6 +75,22 @@ async fn a_push_to_systemds_socket_heals_a_stopped_unit_and_without_that_socket_
         "test \"$(systemctl show -P NRestarts msp-agent.service)\" -ge 1 && systemctl is-active msp-agent.service",
     )?;
     assert_eq!(push(&machine, &sensor, "d"), "HTTP/1.1 202 Accepted");
+    // With keys that cannot be used systemd listens all the same, and the agent says what is wrong.
+    machine.sh(
+        "cp -p /etc/msp/sensors.json /root/; echo nonsense >/etc/msp/sensors.json; systemctl restart msp-agent.service",
+    )?;
+    machine.until("systemctl is-active msp-agent.service")?;
+    assert_eq!(push(&machine, &sensor, "e"), "HTTP/1.1 503 Service Unavailable");
+    machine.sh("mv /root/sensors.json /etc/msp/; systemctl restart msp-agent.service")?;
+    machine.until("systemctl is-active msp-agent.service")?;
+    assert_eq!(push(&machine, &sensor, "f"), "HTTP/1.1 202 Accepted");
+    let told = machine.sh("journalctl --no-pager -o cat -t msp-agent -g 'push is (refused|taken)'")?;
+    for said in [
+        "refused: unauthenticated, from 192.168.10.2: no signature",
+        "taken: web-watch asks for services of appliance-1",
+    ] {
+        assert!(told.contains(said), "{told}");
+    }
     // A stop closes it: no packet starts the agent again.
     machine.sh("systemctl stop msp-agent.service")?;
     assert_eq!(machine.sh("ss -Hltnu")?.trim(), "", "nothing listens");

@@ -198,6 +198,14 @@ async fn what_is_no_push_of_a_sensor_is_refused_counted_and_told_to_a_person() {
     ] {
         assert!(log.contains(said), "{said}: {log}");
     }
+    // All places taken, by whomever: that is news of its own.
+    let mut silent = Vec::new();
+    for n in 0..32 {
+        silent.push(connect(100 + n / 4, to).await.unwrap());
+    }
+    assert!(send(120, to, &good).await.unwrap().is_none(), "no place is left");
+    wait(&mut clinic, "a person is asked once more", |known| asked(known) == 3).await.unwrap();
+    drop(silent);
     let shown = run(&["status", "--config", &clinic.config()]).unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("1 may push to 127.0.0.1:") && shown.contains("6 unauthenticated"), "{shown}");
