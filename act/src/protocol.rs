@@ -1,5 +1,6 @@
 //! What travels over the socket: one line of JSON each way.
 
+pub use msp_agent_switch::boot_time_ms;
 use serde::{Deserialize, Serialize};
 
 /// Where the executor listens, on every machine.
@@ -96,14 +97,6 @@ pub enum Reply {
         /// Why.
         reason: String,
     },
-}
-
-/// Milliseconds since the machine was started, time asleep included.
-#[must_use]
-pub fn boot_time_ms() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000)
 }
 
 impl Request {

@@ -4,8 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use msp_agent_switch::now;
 use serde::{Deserialize, Serialize};
 
 /// Where the refusals of this boot are listed.
@@ -24,18 +24,14 @@ pub struct Refusal {
     pub reason: String,
 }
 
-#[allow(clippy::disallowed_methods, reason = "the executor's one reader of the wall clock: it only dates a line")]
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since: Duration| since.as_secs())
-}
-
 /// Adds a line. That it cannot must not keep the refusal from being said.
 pub(crate) fn add(file: &Path, uid: u32, reason: &str) -> std::io::Result<()> {
     let mut opened = OpenOptions::new().append(true).create(true).mode(0o644).open(file)?;
     if opened.metadata()?.len() > LONGEST {
         return Ok(());
     }
-    let refusal = Refusal { at: now(), uid, reason: reason.chars().take(200).collect() };
+    let refusal =
+        Refusal { at: u64::try_from(now().as_second()).unwrap_or(0), uid, reason: reason.chars().take(200).collect() };
     // One write a line: two executors at the same time do not mix theirs.
     opened.write_all(format!("{}\n", serde_json::to_string(&refusal)?).as_bytes())
 }

@@ -87,7 +87,7 @@ impl Places {
     /// Which boot this is, in the kernel's words.
     #[must_use]
     pub fn boot_id(&self) -> String {
-        // The kernel always says it; without it no record would be taken to be of this boot, which is the safe side.
+        // The kernel always says it; a record without it is taken to be of another boot, which is the safe side.
         std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
     }
 }

@@ -1,5 +1,6 @@
 //! What became of each switch: one file each, written before every step, so that a power cut leaves the truth behind.
 
+use crate::declared::Declared;
 use crate::files;
 use crate::places::Places;
 use crate::profile;
@@ -108,6 +109,9 @@ pub struct Record {
     pub state: State,
     /// Why it did not pass.
     pub reason: Option<String>,
+    /// The generations that were removed to make room for it in /boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<u64>,
     /// Whether kernel or initial RAM disk are others than those that run.
     pub reboot_required: bool,
     /// The boot in which it was begun.
@@ -137,6 +141,7 @@ impl Record {
             contact: false,
             state: State::Asked,
             reason: None,
+            removed: Vec::new(),
             reboot_required: false,
             boot_id: places.boot_id(),
             asked_at: crate::now(),
@@ -156,10 +161,10 @@ impl Record {
         }
     }
 
-    /// Whether it was begun in another boot, and nobody has written down yet what it came to.
+    /// Whether it was begun in another boot, as far as that can be told.
     #[must_use]
     pub fn is_of_another_boot(&self, places: &Places) -> bool {
-        self.boot_id != places.boot_id()
+        self.boot_id.is_empty() || self.boot_id != places.boot_id()
     }
 
     /// One whose unit never began, or was not able to write how it ended (a full disk), is over all the same: nobody
@@ -270,6 +275,14 @@ pub fn list(places: &Places) -> io::Result<Vec<Record>> {
     }
     found.sort_by(|one, other| (one.asked_at, &one.id).cmp(&(other.asked_at, &other.id)));
     Ok(found)
+}
+
+/// The last switch, where it was rolled back and nothing was declared since: a person has not settled it yet.
+#[must_use]
+pub fn unsettled(switches: &[Record], declared: Option<&Declared>) -> Option<Record> {
+    let last = switches.last().filter(|last| matches!(last.state, State::RolledBack | State::Stuck))?;
+    let is_settled = declared.is_some_and(|declared| declared.at > last.asked_at);
+    (!is_settled).then(|| last.clone())
 }
 
 /// The switch that goes on in this boot, if any does.

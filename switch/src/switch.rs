@@ -257,7 +257,8 @@ impl Switch<'_> {
             return Err("which system runs now cannot be told, so there would be no way back".to_owned());
         }
         let declared = declared::read(self.places).ok().flatten().map(|declared| declared.store_path);
-        boot_space::make(self.places, to, declared.as_ref()).map_err(|error| error.to_string())?;
+        self.record.removed =
+            boot_space::make(self.places, to, declared.as_ref()).map_err(|error| error.to_string())?;
         self.record.reboot_required = self.starts_anew(&system);
         Ok(())
     }

@@ -15,6 +15,7 @@ use msp_agent_switch::profile;
 use msp_agent_switch::record::{self, Asked, Record, State};
 use msp_contracts::evidence::ActionRecord;
 use msp_contracts::finding::CheckStatus;
+use msp_contracts::ids::OrderId;
 use msp_contracts::outcome::Detail;
 use msp_contracts::store_path::StorePath;
 use msp_rules::{Catalogue, Request};
@@ -44,6 +45,7 @@ pub struct Appliance {
 /// An order to switch to another generation.
 #[derive(Debug, Clone)]
 pub struct Ordered {
+    pub order_id: OrderId,
     pub store_path: StorePath,
     /// What Central Command signed: root's executor judges it itself.
     pub envelope: String,
@@ -256,8 +258,14 @@ impl RunsPhases for Appliance {
 
     fn objection(&self, plan: &Plan) -> Option<String> {
         let request = self.request(&plan.runbook_id)?;
-        if request == Request::SwitchGeneration && plan.order.is_none() {
-            return Some("only an order names a generation to switch to".to_owned());
+        if request == Request::SwitchGeneration {
+            let Some(asked) = &plan.order else {
+                return Some("only an order names a generation to switch to".to_owned());
+            };
+            // Another one ended while this round was under way; what was seen is not about this one.
+            if self.ordered.as_ref().is_none_or(|ordered| ordered.order_id != asked.order_id) {
+                return Some("another order to switch was first, and is over: give this one again".to_owned());
+            }
         }
         self.executor.objection(&operation(request, &plan.parameters))
     }

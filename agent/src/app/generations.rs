@@ -58,7 +58,7 @@ impl Agent {
             Ok(found) => {
                 let (order, envelope) = found?;
                 let OrderAction::SwitchGeneration { store_path } = order.action else { return None };
-                Some(Ordered { store_path, envelope })
+                Some(Ordered { order_id: order.order_id, store_path, envelope })
             }
             Err(error) => {
                 not_stored(&error, "the orders to switch cannot be read");

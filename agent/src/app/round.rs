@@ -181,6 +181,10 @@ impl Agent {
         let (Some(plan), Some(drift)) = (plan, drift) else {
             return self.order_without_drift(target, observation, order).await;
         };
+        // Root's executor takes what its list does not have for news of a stranger: it is not even asked.
+        if let Some(why) = host.objection(&plan) {
+            return self.order_failed(target, order, format!("{} cannot run: {why}", plan.runbook_id)).await;
+        }
         let started = self.clock.now();
         match self.judge(&plan, true, started).await? {
             (Verdict::Allow, Some(execution_id)) => self.heal(host, plan, execution_id, started).await,

@@ -31,7 +31,9 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum What {
     /// The generations of the system's profile, which one is declared, and what became of the last switches
-    #[command(after_help = "Exit code 1 when what runs is not what is declared, or the last switch did not succeed.")]
+    #[command(
+        after_help = "Exit code 1 when what runs is not what is declared, or the last switch was rolled back and nobody has accepted what runs."
+    )]
     List {
         /// One JSON document: {"generations": [...], "declared": ..., "switches": [...]}
         #[arg(long)]
@@ -116,9 +118,8 @@ fn list(places: &Places, json: bool, out: &mut dyn Write) -> anyhow::Result<Exit
     let switches = record::list(places).context("the records of switches cannot be read")?;
     let current = running(places)?;
     let as_declared = declared.as_ref().is_none_or(|declared| declared.store_path == current);
-    let last_succeeded =
-        switches.last().is_none_or(|last| matches!(last.state, State::Confirmed) || last.state.is_open());
-    let code = if as_declared && last_succeeded { 0 } else { NO };
+    let unsettled = record::unsettled(&switches, declared.as_ref()).is_some();
+    let code = if as_declared && !unsettled { 0 } else { NO };
     if json {
         let document =
             json!({ "generations": generations, "running": current, "declared": declared, "switches": switches });
@@ -194,6 +195,7 @@ fn accept(
 ) -> anyhow::Result<ExitCode> {
     require_root("declare a generation")?;
     let path = name.map_or_else(|| running(places), |name| named(places, name))?;
+    anyhow::ensure!(places.inside(&path).exists(), "{path}: is not in this machine's store");
     declared::write(places, &path, &format!("{}: {reason}", person())).context("the declaration cannot be written")?;
     if json {
         print_json(out, &json!({ "declared": declared::read(places)? }))?;

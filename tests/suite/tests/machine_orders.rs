@@ -40,6 +40,8 @@ async fn an_order_restarts_a_stopped_unit_that_roots_list_has_and_no_other() -> 
     let done = ordered(&nixos, "other.service")?;
     assert_eq!(done["success"], false, "{done:#}");
     assert!(done["error_message"].as_str().unwrap().contains("not on the list"), "{done:#}");
+    // Nor is that taken for a stranger who tries the executor: it was not even asked.
+    nixos.machine.sh("! test -s /run/msp-agent-act/refused")?;
     assert_eq!(nixos.machine.sh("systemctl is-active other.service || true")?.trim(), "inactive");
 
     let refused = nixos.machine.sh(&format!(

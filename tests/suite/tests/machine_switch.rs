@@ -148,6 +148,8 @@ async fn a_system_that_fails_or_is_not_confirmed_is_rolled_back_and_stays_visibl
     nixos.machine.incident("a person is asked", |one| is(one, "generation", "escalated"))?;
     let seen = nixos.machine.sh("msp-agent check --only generation || test $? = 1")?;
     assert!(seen.contains("ended rolled back: newly failed: broken.service"), "{seen}");
+    let settle = "! msp-agent generations list && msp-agent generations accept && msp-agent generations list";
+    nixos.machine.sh(&format!("if {settle}; then true; else exit 1; fi"))?;
 
     // It cuts the machine off: the agent cannot confirm what Central Command does not hear of.
     let cut_off = "nft add table inet cut; nft 'add chain inet cut out { type filter hook output priority 0; }'; nft add rule inet cut out tcp dport 8443 reject with tcp reset";
@@ -295,6 +297,7 @@ async fn old_generations_make_room_in_boot_and_one_that_stays_full_lets_nothing_
     let left: Vec<_> =
         listed["generations"].as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap()).collect();
     assert_eq!(left, [1, 3, 4, 5], "{listed:#}");
+    assert_eq!(listed["switches"][3]["removed"], serde_json::json!([2]), "{listed:#}");
     let before = nixos.links()?;
     nixos.machine.sh("head -c 4M /dev/zero >/boot/other")?;
     let system = nixos.system("k5", "true", "k5")?;

@@ -11,7 +11,7 @@ use crate::model::{CheckKind, Observation};
 use crate::sense::check::{Check, Observing};
 use msp_agent_switch::declared::{self, Declared};
 use msp_agent_switch::profile;
-use msp_agent_switch::record::{self, Record, State};
+use msp_agent_switch::record::{self, Record};
 use msp_contracts::finding::{Platform, Severity};
 use msp_contracts::store_path::StorePath;
 use serde::Deserialize;
@@ -126,13 +126,12 @@ impl Generation {
         let link = |error: io::Error| format!("the system's links could not be read ({error})");
         let records = |error: io::Error| format!("the records of switches could not be read ({error})");
         let declared = declared::read(&places).map_err(|error| crate::causes::chain(&error))?;
-        let last = record::list(&places).map_err(records)?.pop();
-        let accepted = |last: &Record| declared.as_ref().is_some_and(|declared| declared.at > last.asked_at);
+        let switches = record::list(&places).map_err(records)?;
         Ok(Links {
             number: profile::number(&std::fs::read_link(places.profile()).map_err(link)?),
             profile: profile::leads_to(&places, &places.profile()).map_err(link)?,
             current: profile::leads_to(&places, &places.current()).map_err(link)?,
-            undone: last.filter(|last| matches!(last.state, State::RolledBack | State::Stuck) && !accepted(last)),
+            undone: record::unsettled(&switches, declared.as_ref()),
             declared,
         })
     }
@@ -190,6 +189,7 @@ impl Generation {
 mod tests {
     use super::super::fixture::{Fixture, observe};
     use super::*;
+    use msp_agent_switch::record::State;
     use msp_contracts::finding::CheckStatus;
 
     const A: &str = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nixos-system-clinic-26.05";
